@@ -1,0 +1,52 @@
+"""Shape-aware deep learning for biomedical images.
+
+The rooms of the package are imported on first use, so ``import shapewright`` itself costs nothing::
+
+    import shapewright
+
+    loss = shapewright.losses.BoundaryLoss()
+    distances = shapewright.geometry.signed_distance(mask, spacing=(3.0, 1.0, 1.0))
+"""
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from shapewright._version import __version__
+
+if TYPE_CHECKING:
+    from shapewright import (
+        data,
+        geometry,
+        losses,
+        methods,
+        metrics,
+        networks,
+        report,
+        simulate,
+        training,
+    )
+
+ROOMS = (
+    "data",
+    "geometry",
+    "losses",
+    "methods",
+    "metrics",
+    "networks",
+    "report",
+    "simulate",
+    "training",
+)
+
+__all__ = ["__version__", *ROOMS]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in ROOMS:
+        return importlib.import_module(f"shapewright.{name}")
+    raise AttributeError(f"module 'shapewright' has no attribute {name!r}; it has {', '.join(ROOMS)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

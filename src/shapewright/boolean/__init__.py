@@ -1,0 +1,1 @@
+"""Boolean filters of a pixel's neighbourhood."""

@@ -1,0 +1,1 @@
+"""Images, dataset folders, samples, patches."""

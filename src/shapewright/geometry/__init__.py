@@ -1,0 +1,1 @@
+"""Distances, sizes, components and topology."""

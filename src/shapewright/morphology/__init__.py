@@ -1,0 +1,1 @@
+"""Structuring elements and morphological operators."""

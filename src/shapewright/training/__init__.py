@@ -1,0 +1,1 @@
+"""The method protocol, runs, checkpoints, inference."""
