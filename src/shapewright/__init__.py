@@ -15,17 +15,15 @@ from typing import TYPE_CHECKING
 from shapewright._version import __version__
 
 if TYPE_CHECKING:
-    from shapewright import (
-        data,
-        geometry,
-        losses,
-        methods,
-        metrics,
-        networks,
-        report,
-        simulate,
-        training,
-    )
+    from shapewright import data as data
+    from shapewright import geometry as geometry
+    from shapewright import losses as losses
+    from shapewright import methods as methods
+    from shapewright import metrics as metrics
+    from shapewright import networks as networks
+    from shapewright import report as report
+    from shapewright import simulate as simulate
+    from shapewright import training as training
 
 ROOMS = (
     "data",

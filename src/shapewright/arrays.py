@@ -117,9 +117,7 @@ def check_spacing(spacing: Sequence[float] | float | None, spatial_dims: int) ->
     )
     if len(values) != spatial_dims or not all(np.isfinite(v) and v > 0 for v in values):
         axes = "(z, y, x)" if spatial_dims == 3 else "(y, x)"
-        raise InputError(
-            f"spacing must have {spatial_dims} positive values, one per spatial axis {axes}; got {values}"
-        )
+        raise InputError(f"spacing must have {spatial_dims} positive values, one per spatial axis {axes}; got {values}")
     return values
 
 

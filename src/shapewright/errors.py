@@ -13,10 +13,10 @@ class InputError(ValueError):
 
     Examples
     --------
-    >>> raise InputError("spacing must have 3 positive values, one per spatial axis (z, y, x); got (1.0, 0.0)")
+    >>> raise InputError("spacing must have 3 positive values; got (1.0, 0.0)")
     Traceback (most recent call last):
     ...
-    shapewright.errors.InputError: spacing must have 3 positive values, one per spatial axis (z, y, x); got (1.0, 0.0)
+    shapewright.errors.InputError: spacing must have 3 positive values; got (1.0, 0.0)
     """
 
 
