@@ -1,5 +1,10 @@
 """Distances, sizes, components and topology."""
 
+from shapewright.geometry.components import connected_components as connected_components
+from shapewright.geometry.components import holes as holes
+from shapewright.geometry.components import largest_component as largest_component
 from shapewright.geometry.distance import distance_transform as distance_transform
 from shapewright.geometry.signed import class_distance_maps as class_distance_maps
 from shapewright.geometry.signed import signed_distance as signed_distance
+from shapewright.geometry.topology import betti_numbers as betti_numbers
+from shapewright.geometry.topology import euler_number as euler_number
