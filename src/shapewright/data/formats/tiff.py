@@ -1,0 +1,130 @@
+"""TIFF files: flat, coloured, or a stack of pages that is a volume; read and written with tifffile.
+
+The spacing is taken from OME metadata, from ImageJ's (``spacing`` and ``unit``), or from a resolution in pixels per
+centimetre. A resolution in pixels per inch is a hint for printing and ignored.
+"""
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapewright.data.formats.files import check_file_spacing, reading, writing
+from shapewright.data.image import Geometry, Image
+from shapewright.errors import InputError
+
+MM_PER_UNIT = {"nm": 1e-6, "um": 1e-3, "µm": 1e-3, "μm": 1e-3, "micron": 1e-3, "microns": 1e-3, "mm": 1.0, "cm": 10.0}
+CENTIMETRE = 3  # value of the tag ResolutionUnit
+STACK_AXES = "ZQIT"  # depth; pages of unknown meaning; a sequence; time
+
+
+def read(path: Path, *, labels: bool = False) -> Image:
+    """Read the first series of a TIFF file; several pages are a volume (z, y, x)."""
+    import tifffile
+
+    del labels  # one reading serves both
+    with reading(path, "TIFF"), tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        order, _ = _layout(path, series.axes, series.shape)
+        array = series.asarray()
+        array = array.reshape(
+            tuple(size for size, axis in zip(series.shape, series.axes, strict=True) if axis in order)
+        )
+        spacing = _spacing(path, file, order)
+    kept = "".join(axis for axis in series.axes if axis in order)
+    array = array.transpose([kept.index(axis) for axis in order])
+    if order[0] not in "CS":
+        array = array[None]
+    return Image(np.ascontiguousarray(array), spacing=spacing, path=path)
+
+
+def geometry(path: Path) -> Geometry:
+    """Read the tags only."""
+    import tifffile
+
+    with reading(path, "TIFF"), tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        order, sizes = _layout(path, series.axes, series.shape)
+        spacing = _spacing(path, file, order)
+    channels = sizes[0] if order[0] in "CS" else 1
+    return Geometry(channels, sizes[-len(spacing) :], spacing)
+
+
+def write(path: Path, array: NDArray[Any], like: Image) -> None:
+    """Write ``[C, (z,) y, x]`` as an ImageJ TIFF with the spacing of ``like``."""
+    import tifffile
+
+    if array.dtype not in (np.uint8, np.uint16, np.float32):
+        array = array.astype(np.float32)
+    stored = np.moveaxis(array, 0, -3) if len(array) > 1 else array[0]  # ImageJ's order is Z, C, Y, X
+    axes = ("Z" if array.ndim == 4 else "") + ("C" if len(array) > 1 else "") + "YX"
+    spacing = like.spacing
+    if like.reorientation is not None:
+        spacing = tuple(like.spacing[axis] for axis in np.argsort(like.reorientation.axes))
+    metadata: dict[str, Any] = {"axes": axes, "unit": "mm"}
+    if array.ndim == 4:
+        metadata["spacing"] = spacing[0]
+    with writing(path) as temporary:
+        tifffile.imwrite(
+            temporary, stored, imagej=True, resolution=(1 / spacing[-1], 1 / spacing[-2]), metadata=metadata
+        )
+
+
+def _layout(path: Path, axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """Return the file's axes that matter, in our order, and their sizes: channel, depth, y, x."""
+    sizes = dict(zip(axes, shape, strict=True))
+    kept = [axis for axis in axes if sizes[axis] > 1 or axis in "YX"]
+    channel = [axis for axis in kept if axis in "CS"]
+    depth = [axis for axis in kept if axis in STACK_AXES]
+    if len(channel) > 1 or len(depth) > 1 or len(channel) + len(depth) + 2 != len(kept) or not {"Y", "X"} <= set(kept):
+        raise InputError(
+            f"{path}: a TIFF must be one flat image or one stack, of one or more channels; got axes {axes} of sizes "
+            f"{tuple(shape)}. Save the parts as files of their own"
+        )
+    order = "".join([*channel, *depth, "Y", "X"])
+    return order, tuple(int(sizes[axis]) for axis in order)
+
+
+def _spacing(path: Path, file: Any, order: str) -> tuple[float, ...]:
+    stack = any(axis in STACK_AXES for axis in order)
+    z, y, x = _ome_spacing(file) or _tag_spacing(path, file)
+    return check_file_spacing(path, (z, y, x) if stack else (y, x))
+
+
+def _ome_spacing(file: Any) -> tuple[float, float, float] | None:
+    if not file.ome_metadata:
+        return None
+    pixels = next(
+        (node for node in ElementTree.fromstring(file.ome_metadata).iter() if node.tag.endswith("Pixels")), None
+    )
+    if pixels is None or "PhysicalSizeX" not in pixels.attrib:
+        return None
+
+    def size(axis: str) -> float:
+        unit = MM_PER_UNIT.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"), 1.0)
+        return float(pixels.get(f"PhysicalSize{axis}", 1.0 / unit)) * unit
+
+    return size("Z"), size("Y"), size("X")
+
+
+def _tag_spacing(path: Path, file: Any) -> tuple[float, float, float]:
+    imagej = file.imagej_metadata or {}
+    tags = file.pages[0].tags
+    unit = MM_PER_UNIT.get(str(imagej.get("unit", "")).replace("\\u00B5", "µ"))
+    if unit is None:
+        if imagej or "ResolutionUnit" not in tags or tags["ResolutionUnit"].value != CENTIMETRE:
+            return 1.0, 1.0, 1.0
+        unit = MM_PER_UNIT["cm"]
+    plane = [_pixel_size(path, tags, name) * unit for name in ("YResolution", "XResolution")]
+    return float(imagej.get("spacing", 1.0 / unit)) * unit, plane[0], plane[1]
+
+
+def _pixel_size(path: Path, tags: Any, name: str) -> float:
+    if name not in tags:
+        return 1.0
+    pixels, per_units = tags[name].value
+    if pixels == 0 or per_units == 0:
+        raise InputError(f"{path}: the tag {name} must be positive; got {pixels}/{per_units}")
+    return float(per_units / pixels)
