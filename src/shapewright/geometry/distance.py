@@ -1,14 +1,17 @@
 """Exact distance transforms: the distance of every foreground pixel to the nearest background pixel."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from functools import partial
+from math import prod
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from shapewright.arrays import Array, as_binary, check_spacing, check_spatial_dims, same_kind
 from shapewright.errors import InputError, unknown
+from shapewright.geometry._distance_kernels import LANES, column_costs, follow_sources, row_costs
+from shapewright.geometry._threads import in_threads
 
 Metric = Literal["euclidean", "squared_euclidean", "chebyshev", "taxicab"]
 METRICS: tuple[Metric, ...] = ("euclidean", "squared_euclidean", "chebyshev", "taxicab")
@@ -102,31 +105,63 @@ def distance_transform(
         raise unknown("metric", metric, METRICS)
     if outside not in (0, 1):
         raise InputError(f"outside must be 0 (background) or 1 (foreground); got {outside!r}")
-    images: NDArray[np.bool_] = binary.reshape(-1, *binary.shape[-dims:])
-    distances = np.empty(images.shape, np.float32)
-    indices = np.empty((len(images), dims, *images.shape[1:]), np.int32)
-    inner = (slice(1, -1),) * dims
-    for image, distance, index in zip(images, distances, indices, strict=True):
-        far, where = _transform(np.pad(image, 1, constant_values=bool(outside)), metric, steps)
-        distance[...] = far[inner]
-        index[...] = where[(slice(None), *inner)] - 1
-    if not return_indices:
+    leading, spatial = binary.shape[:-dims], binary.shape[-dims:]
+    images = np.ascontiguousarray(binary).reshape(prod(leading), *spatial)
+    if outside == 0:
+        images = np.pad(images, [(0, 0)] + [(1, 1)] * dims)
+    distances, indices = _transform(images, metric, steps, return_indices)
+    if outside == 0:
+        inner: tuple[slice, ...] = (slice(1, -1),) * dims
+        distances = distances[:, *inner]
+        indices = None if indices is None else indices[:, :, *inner] - 1
+    if indices is None:
         return same_kind(distances.reshape(binary.shape), mask)
-    found = indices.reshape(*binary.shape[:-dims], dims, *binary.shape[-dims:])
-    return same_kind(distances.reshape(binary.shape), mask), same_kind(found, mask)
+    return same_kind(distances.reshape(binary.shape), mask), same_kind(indices.reshape(*leading, dims, *spatial), mask)
+
+
+def column_blocks(shape: tuple[int, int, int]) -> int:
+    """Return the number of tasks of a column kernel for costs of the shape [N, length, X]."""
+    return shape[0] * -(-shape[2] // LANES)
+
+
+def axis_costs(length: int, spacing: float, *, squared: bool) -> NDArray[np.float32]:
+    """Return what differences of 0 ... ``length`` pixels along an axis add to the distance."""
+    differences = np.arange(length + 1) * spacing
+    return (differences**2 if squared else differences).astype(np.float32)
 
 
 def _transform(
-    mask: NDArray[np.bool_], metric: Metric, spacing: tuple[float, ...]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Distances and indices of one image."""
-    if mask.all():
-        return np.full(mask.shape, np.inf), np.zeros((mask.ndim, *mask.shape), np.int32)
-    if metric.endswith("euclidean"):
-        distances, indices = ndimage.distance_transform_edt(mask, sampling=spacing, return_indices=True)
-        return (distances if metric == "euclidean" else distances**2), indices
-    if len(set(spacing)) > 1:
-        raise InputError(f"spacing must be the same on every axis for the metric {metric!r}; got {spacing}")
-    chamfer: Any = "chessboard" if metric == "chebyshev" else "taxicab"
-    distances, indices = ndimage.distance_transform_cdt(mask, chamfer, return_indices=True)
-    return distances * spacing[0], indices
+    images: NDArray[np.bool_], metric: Metric, spacing: tuple[float, ...], with_indices: bool
+) -> tuple[NDArray[np.float32], NDArray[np.int32] | None]:
+    """Return the distances of the images [N, *spatial], and where the nearest pixels are, [N, dims, *spatial]."""
+    shape, dims = images.shape, len(spacing)
+    squared, largest = metric.endswith("euclidean"), metric == "chebyshev"
+    costs = [axis_costs(length, step, squared=squared) for length, step in zip(shape[1:], spacing, strict=True)]
+    distances = np.empty(shape, np.float32)
+    sources = np.empty((dims, *shape), np.int32) if with_indices else None
+
+    rows = (shape[0], 1, prod(shape[1:-1]), shape[-1])
+    source = None if sources is None else sources[-1].reshape(rows)
+    labels, foreground = images.view(np.uint8).reshape(shape[0], *rows[2:]), np.ones(1, np.int64)
+    kernel = partial(row_costs, labels, foreground, costs[-1], False, distances.reshape(rows), source)
+    in_threads(kernel, prod(shape[:-1]), distances.size)
+
+    for axis in reversed(range(dims - 1)):
+        columns = (prod(shape[: axis + 1]), shape[axis + 1], prod(shape[axis + 2 :]))
+        source = None if sources is None else sources[axis].reshape(columns)
+        root = axis == 0 and metric == "euclidean"
+        kernel = partial(column_costs, distances.reshape(columns), costs[axis], largest, root, source)
+        in_threads(kernel, column_blocks(columns), distances.size)
+    return distances, None if sources is None else _nearest(sources, images)
+
+
+def _nearest(sources: NDArray[np.int32], images: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return where the nearest background pixels are, [N, dims, *spatial], from the sources along each axis."""
+    dims, count, *spatial = sources.shape
+    planes = (count, dims, prod(spatial[:-2]), *spatial[-2:])
+    by_image = np.ascontiguousarray(np.moveaxis(sources, 0, 1)).reshape(planes)
+    nearest = np.empty_like(by_image)
+    in_threads(partial(follow_sources, by_image, nearest), planes[0] * planes[2], images.size)
+    nearest = nearest.reshape(count, dims, *spatial)
+    nearest[images.reshape(count, -1).all(axis=1)] = -1
+    return nearest

@@ -1,6 +1,8 @@
 """Signed distance maps of masks and of label images."""
 
 from collections.abc import Sequence
+from functools import partial
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -8,7 +10,9 @@ from numpy.typing import NDArray
 
 from shapewright.arrays import Array, as_binary, as_numpy, check_spacing, check_spatial_dims, same_kind
 from shapewright.errors import InputError, unknown
-from shapewright.geometry.distance import distance_transform
+from shapewright.geometry._distance_kernels import row_costs, signed_column_costs
+from shapewright.geometry._threads import in_threads
+from shapewright.geometry.distance import axis_costs, column_blocks
 
 Convention = Literal["half", "plain", "kervadec"]
 CONVENTIONS: tuple[Convention, ...] = ("half", "plain", "kervadec")
@@ -82,7 +86,8 @@ def signed_distance(
     dims = check_spatial_dims(spatial_dims, binary.shape)
     steps = check_spacing(spacing, dims)
     _check_names(convention, empty)
-    return same_kind(_signed(binary, steps, convention, empty), mask)
+    maps = _signed(binary.view(np.uint8), np.ones(1, np.int64), steps, convention, empty)
+    return same_kind(maps.reshape(binary.shape), mask)
 
 
 def class_distance_maps(
@@ -130,9 +135,9 @@ def class_distance_maps(
     dims = check_spatial_dims(spatial_dims, array.shape)
     steps = check_spacing(spacing, dims)
     _check_names(convention, "zero")
-    classes = np.arange(num_classes).reshape(-1, *(1,) * dims)
-    one_hot = np.expand_dims(array, -dims - 1) == classes
-    return same_kind(_signed(one_hot, steps, convention, "zero"), labels)
+    if array.dtype == np.bool_:
+        array = array.view(np.uint8)
+    return same_kind(_signed(array, np.arange(num_classes), steps, convention, "zero"), labels)
 
 
 def _check_names(convention: str, empty: str) -> None:
@@ -143,14 +148,31 @@ def _check_names(convention: str, empty: str) -> None:
 
 
 def _signed(
-    mask: NDArray[np.bool_], spacing: tuple[float, ...], convention: Convention, empty: str
+    labels: NDArray[Any],
+    classes: NDArray[np.int64],
+    spacing: tuple[float, ...],
+    convention: Convention,
+    empty: str,
 ) -> NDArray[np.float32]:
+    """Return the signed distances [*leading, K, *spatial] of the K classes of labels [*leading, *spatial]."""
     dims = len(spacing)
-    inside = distance_transform(mask, spacing=spacing, spatial_dims=dims)
-    outside = distance_transform(~mask, spacing=spacing, spatial_dims=dims)
+    leading, spatial = labels.shape[:-dims], labels.shape[-dims:]
+    shape = (prod(leading) * len(classes), *spatial)
+    costs = [axis_costs(length, step, squared=True) for length, step in zip(spatial, spacing, strict=True)]
+    maps = np.empty(shape, np.float32)
+
+    rows = (prod(leading), len(classes), prod(spatial[:-1]), spatial[-1])
+    lines = np.ascontiguousarray(labels).reshape(rows[0], *rows[2:])
+    kernel = partial(row_costs, lines, classes, costs[-1], True, maps.reshape(rows), None)
+    in_threads(kernel, prod(rows[:-1]), maps.size)
+
     half = 0.5 * min(spacing)
-    shift_out, shift_in = {"half": (half, half), "plain": (0.0, 0.0), "kervadec": (0.0, 1.0)}[convention]
-    signed: NDArray[Any] = np.where(mask, np.float32(shift_in) - inside, outside - np.float32(shift_out))
-    if empty == "zero":
-        signed[np.isinf(signed)] = 0
-    return signed
+    shifts = {"half": (half, half), "plain": (0.0, 0.0), "kervadec": (1.0, 0.0)}[convention]
+    for axis in reversed(range(dims - 1)):
+        columns = (prod(shape[: axis + 1]), shape[axis + 1], prod(shape[axis + 2 :]))
+        kernel = partial(signed_column_costs, maps.reshape(columns), costs[axis], axis == 0, *shifts)
+        in_threads(kernel, column_blocks(columns), maps.size)
+    if empty == "zero" and maps.size:
+        without_boundary = np.isinf(maps.reshape(len(maps), -1)[:, 0])
+        maps[without_boundary] = 0
+    return maps.reshape(*leading, len(classes), *spatial)
