@@ -83,7 +83,7 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     -------
     Image
         ``array`` is [C, *spatial], axis order (z,) y, x, in the orientation of the file; see
-        :meth:`Image.canonical`. The dtype is the stored one, or float32 and wider where a NIfTI slope applies.
+        :meth:`Image.canonical`. The dtype is the stored one, or float32 where a NIfTI slope applies.
 
     Raises
     ------

@@ -43,11 +43,14 @@ def geometry(path: Path) -> Geometry:
 
 
 def write(path: Path, array: NDArray[Any], like: Image) -> None:
-    """Write ``[C, *spatial]`` with the header of ``like`` where it has one."""
+    """Write ``[C, *spatial]`` with the header of ``like`` where it has one.
+
+    Several channels of a flat image become a volume of one slice: a fourth axis needs a third.
+    """
     nibabel = _nibabel()
 
     stored = array[0] if len(array) == 1 else array
-    if array.ndim == 3 and len(array) > 1:  # several channels of a flat image: x, y, one slice, channel
+    if array.ndim == 3 and len(array) > 1:
         stored = array[:, None]
     data = stored.transpose()
     if like.header is None:
@@ -108,10 +111,10 @@ def _check_stored_spacing(path: Path) -> None:
 
 
 def _values(file: Any) -> NDArray[Any]:
-    """Return stored values where slope and intercept change nothing, scaled ones (float32 or wider) otherwise."""
+    """Return stored values where slope and intercept change nothing, scaled ones in float32 otherwise."""
     slope, intercept = file.dataobj.slope, file.dataobj.inter
     unscaled = (slope, intercept) == (1.0, 0.0)
-    array = np.asanyarray(file.dataobj) if unscaled else file.dataobj.get_scaled(np.float32)
+    array = np.asanyarray(file.dataobj) if unscaled else np.asarray(file.dataobj, np.float32)
     return np.asarray(array, dtype=array.dtype.newbyteorder("="))
 
 

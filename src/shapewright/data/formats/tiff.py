@@ -17,27 +17,25 @@ from shapewright.errors import InputError
 
 MM_PER_UNIT = {"nm": 1e-6, "um": 1e-3, "µm": 1e-3, "μm": 1e-3, "micron": 1e-3, "microns": 1e-3, "mm": 1.0, "cm": 10.0}
 CENTIMETRE = 3  # value of the tag ResolutionUnit
+CHANNEL_AXES = "CS"  # channel; sample of a colour
 STACK_AXES = "ZQIT"  # depth; pages of unknown meaning; a sequence; time
 
 
 def read(path: Path, *, labels: bool = False) -> Image:
-    """Read the first series of a TIFF file; several pages are a volume (z, y, x)."""
+    """Read a TIFF file; several pages are a volume (z, y, x)."""
     import tifffile
 
     del labels  # one reading serves both
     with reading(path, "TIFF"), tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        order, _ = _layout(path, series.axes, series.shape)
-        array = series.asarray()
-        array = array.reshape(
-            tuple(size for size, axis in zip(series.shape, series.axes, strict=True) if axis in order)
-        )
+        axes, shape = _axes(file)
+        order, sizes = _layout(path, axes, shape)
+        pages = [series.asarray() for series in file.series] if len(shape) > file.series[0].ndim else None
+        array = file.series[0].asarray() if pages is None else np.stack(pages)
         spacing = _spacing(path, file, order)
-    kept = "".join(axis for axis in series.axes if axis in order)
-    array = array.transpose([kept.index(axis) for axis in order])
-    if order[0] not in "CS":
-        array = array[None]
-    return Image(np.ascontiguousarray(array), spacing=spacing, path=path)
+    stored = [axis for axis in axes if axis in order]
+    array = array.reshape([sizes[order.index(axis)] for axis in stored])
+    array = array.transpose([stored.index(axis) for axis in order])
+    return Image(np.ascontiguousarray(array if order[0] in CHANNEL_AXES else array[None]), spacing=spacing, path=path)
 
 
 def geometry(path: Path) -> Geometry:
@@ -45,10 +43,9 @@ def geometry(path: Path) -> Geometry:
     import tifffile
 
     with reading(path, "TIFF"), tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        order, sizes = _layout(path, series.axes, series.shape)
+        order, sizes = _layout(path, *_axes(file))
         spacing = _spacing(path, file, order)
-    channels = sizes[0] if order[0] in "CS" else 1
+    channels = sizes[0] if order[0] in CHANNEL_AXES else 1
     return Geometry(channels, sizes[-len(spacing) :], spacing)
 
 
@@ -72,11 +69,19 @@ def write(path: Path, array: NDArray[Any], like: Image) -> None:
         )
 
 
+def _axes(file: Any) -> tuple[str, tuple[int, ...]]:
+    """Return names and sizes of the axes; pages that were written one by one count as a stack."""
+    first = file.series[0]
+    if len(file.series) > 1 and all(series.shape == first.shape for series in file.series):
+        return f"I{first.axes}", (len(file.series), *first.shape)
+    return first.axes, first.shape
+
+
 def _layout(path: Path, axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
     """Return the file's axes that matter, in our order, and their sizes: channel, depth, y, x."""
     sizes = dict(zip(axes, shape, strict=True))
     kept = [axis for axis in axes if sizes[axis] > 1 or axis in "YX"]
-    channel = [axis for axis in kept if axis in "CS"]
+    channel = [axis for axis in kept if axis in CHANNEL_AXES]
     depth = [axis for axis in kept if axis in STACK_AXES]
     if len(channel) > 1 or len(depth) > 1 or len(channel) + len(depth) + 2 != len(kept) or not {"Y", "X"} <= set(kept):
         raise InputError(
