@@ -265,8 +265,8 @@ def holes(mask: Array, *, connectivity: int | None = None, spatial_dims: int | N
     binary = as_binary(mask, "mask")
     dims = check_spatial_dims(spatial_dims, binary.shape)
     background, _ = label_background(binary, check_connectivity(connectivity, dims), dims)
-    inner = [slice(1, -1)] * dims
-    return same_kind(background[..., *inner] > 1, mask)
+    unpadded = background[..., 1:-1, 1:-1] if dims == 2 else background[..., 1:-1, 1:-1, 1:-1]
+    return same_kind(unpadded > 1, mask)
 
 
 def label_background(

@@ -85,9 +85,9 @@ def label_boxes(*maps: NDArray[Any]) -> NDArray[np.int64]:
     return boxes
 
 
-def union_box(boxes: NDArray[np.int64], ndim: int) -> tuple[slice, ...] | None:
-    """Return the smallest box that holds all of ``boxes`` ``[n, 3, 2]`` as slices, or ``None`` where all are empty."""
+def union_box(boxes: NDArray[np.int64], ndim: int) -> tuple[slice, ...]:
+    """Return the smallest box that holds all of ``boxes`` ``[n, 3, 2]``; where all are empty, one of a single pixel."""
     start, stop = boxes[..., 0].min(axis=0, initial=np.iinfo(np.int64).max), boxes[..., 1].max(axis=0, initial=-1)
     if (start > stop).any():
-        return None
+        return (slice(0, 1),) * ndim
     return tuple(slice(int(low), int(high)) for low, high in zip(start, stop, strict=True))[-ndim:]

@@ -120,7 +120,7 @@ def _scores_of(
 ) -> dict[str, float]:
     """Return the metrics of one label, computed in the box that holds it in both maps."""
     present = [value for value in values if value < len(boxes)]
-    box = union_box(boxes[present], pred.ndim) or (slice(0, 0),) * pred.ndim
+    box = union_box(boxes[present], pred.ndim)
     p, t = _select(pred[box], values), _select(truth[box], values)
     diagonal = image_diagonal(pred.shape, spacing)
     distances = distances_in_box(p, t, spacing, diagonal)

@@ -100,7 +100,7 @@ def relative_error_percent(pred: float, truth: float) -> float:
     """Return 100 (pred - truth) / truth; 0 where both are 0, and +100 where only the truth is."""
     if truth == 0:
         return 0.0 if pred == 0 else 100.0
-    return 100.0 * (pred - truth) / truth
+    return 100.0 * (pred / truth - 1.0)
 
 
 def volume_error_percent(pred: AnyArray, truth: AnyArray) -> float:

@@ -3,8 +3,9 @@
 The surface of a mask is cut into one element per corner of the voxel grid (the piece marching cubes draws between the
 voxel centres around that corner); an element has the corner as its position and its area (in 2D, its length) as its
 weight. So a wall counts the same however finely its pixels sample it, anisotropic voxels are treated right, and the
-distance between identical masks is exactly 0. Outside the image is background: where an object touches the border,
-its surface is there.
+distance between identical masks is exactly 0. Positions on grid corners make distances along an axis exact; along other
+directions, where the corners around a surface form a thin layer, they come out short by up to half a voxel. Outside
+the image is background: where an object touches the border, its surface is there.
 
 **Empty masks** (the same everywhere in this module): both empty is perfect agreement, distance 0 and surface Dice 1;
 with one empty every distance is the diagonal of the image in mm and the surface Dice is 0. Nothing is ever NaN.
@@ -231,8 +232,6 @@ def surface_distances(
     p, t = binary_pair(pred, truth)
     mm = check_spacing(spacing, p.ndim)
     box = union_box(label_boxes(p.view(np.uint8), t.view(np.uint8))[1:], p.ndim)
-    if box is None:
-        box = (slice(0, 0),) * p.ndim
     return distances_in_box(p[box], t[box], mm, image_diagonal(p.shape, mm))
 
 
