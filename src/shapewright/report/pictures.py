@@ -1,0 +1,153 @@
+"""Pictures of a case: contours on the image and errors on the surface.
+
+A picture is an inline SVG in millimetres: the image as a small compressed bitmap, so that the spacing gives the right
+aspect, and over it the contours as lines, which stay crisp at any size and can be switched on and off.
+"""
+
+import base64
+import io
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from shapewright.report.surface_error import SurfaceError, colour_of, project
+from shapewright.report.volumes import AXES, CaseVolumes, Plane, planes_at
+
+LARGE, SMALL = 420, 180
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture with its caption.
+
+    Attributes
+    ----------
+    svg
+        The picture.
+    caption
+        What and where.
+    aspect
+        Width over height, for the layout.
+    """
+
+    svg: Markup
+    caption: str
+    aspect: float
+
+
+def overlay_panels(case: CaseVolumes, position: tuple[int, ...], *, title: str, size: int = LARGE) -> list[Panel]:
+    """Draw the contours of truth and prediction on the planes through a voxel.
+
+    Parameters
+    ----------
+    case
+        The voxels.
+    position
+        Index per axis, within ``case``.
+    title
+        The picture's description for screen readers, completed by where the plane lies.
+    size
+        The bitmap's longest side in pixels; larger planes are scaled down.
+    """
+    return [_overlay(plane, f"{title}, {plane.caption}", size) for plane in planes_at(case, position)]
+
+
+def error_panels(case: CaseVolumes, error: SurfaceError, scale: float, *, title: str) -> list[Panel]:
+    """Draw the distances of the predicted surface to the true one: along the contour in 2D, projected in 3D.
+
+    Parameters
+    ----------
+    case, error
+        The voxels and the distances on the predicted surface.
+    scale
+        The distance in mm at which the colours end.
+    title
+        The picture's description for screen readers.
+    """
+    if case.spatial_dims == 2:
+        return [_coloured_contour(case, error, scale, title)]
+    return [_projection(case, error, scale, axis, title) for axis in range(3)]
+
+
+def _overlay(plane: Plane, title: str, size: int) -> Panel:
+    contours = [
+        _contours(plane.truth, "truth", size),
+        _contours(plane.prediction, "prediction", size),
+    ]
+    return _panel(plane.image, plane.spacing, Markup("").join(contours), title, plane.caption, size)
+
+
+def _projection(case: CaseVolumes, error: SurfaceError, scale: float, axis: int, title: str) -> Panel:
+    values = project(error.distances, axis)
+    spacing = [step for index, step in enumerate(case.spacing) if index != axis]
+    silhouette = _contours((case.truth != 0).any(axis=axis), "silhouette", LARGE)
+    caption = f"projected along {AXES[axis]}"
+    pixels = colour_of(values, scale)
+    return _panel(pixels, (spacing[0], spacing[1]), silhouette, f"{title}, {caption}", caption, LARGE)
+
+
+def _coloured_contour(case: CaseVolumes, error: SurfaceError, scale: float, title: str) -> Panel:
+    height, width = case.truth.shape
+    dimmed = (case.image * 0.45).astype(np.uint8)
+    marks = [_contours(case.truth, "silhouette", LARGE)]
+    rows, columns = np.nonzero(~np.isnan(error.distances))
+    colours = colour_of(error.distances[rows, columns][None], scale)[0]
+    order = np.lexsort((colours[:, 2], colours[:, 1], colours[:, 0]))
+    dots: dict[str, list[str]] = {}
+    for index in order:
+        red, green, blue = (int(part) for part in colours[index, :3])
+        dots.setdefault(f"#{red:02x}{green:02x}{blue:02x}", []).append(f"M{columns[index]} {rows[index]}h0")
+    for colour, places in dots.items():
+        marks.append(
+            Markup('<path class="error-dots" transform="translate(.5 .5)" stroke="{}" d="{}"/>').format(
+                colour, "".join(places)
+            )
+        )
+    spacing = (case.spacing[0], case.spacing[1])
+    return _panel(dimmed, spacing, Markup("").join(marks), title, f"{width} x {height} pixels", LARGE)
+
+
+def _panel(
+    pixels: NDArray[np.uint8], spacing: tuple[float, float], marks: Markup, title: str, caption: str, size: int
+) -> Panel:
+    rows, columns = pixels.shape[:2]
+    height, width = rows * spacing[0], columns * spacing[1]
+    svg = Markup(
+        '<svg class="picture" viewBox="0 0 {w:.6g} {h:.6g}" role="img" aria-label="{title}">'
+        '<image href="{href}" width="{w:.6g}" height="{h:.6g}" preserveAspectRatio="none"/>'
+        '<g transform="scale({sx:.6g} {sy:.6g})">{marks}</g></svg>'
+    ).format(w=width, h=height, title=title, href=_bitmap(pixels, size), sx=spacing[1], sy=spacing[0], marks=marks)
+    return Panel(svg, caption, width / height)
+
+
+def _bitmap(pixels: NDArray[np.uint8], size: int) -> str:
+    """Return pixels (grey, RGB or RGBA) as a data URI: lossless where small or transparent, WebP at quality 80 else."""
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    longest = max(picture.size)
+    transparent = picture.mode == "RGBA"
+    if longest > size:
+        shape = (max(1, picture.width * size // longest), max(1, picture.height * size // longest))
+        picture = picture.resize(shape, Image.Resampling.NEAREST if transparent else Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    picture.save(stream, "WEBP", lossless=transparent, quality=80, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _contours(labels: NDArray[Any], kind: str, size: int) -> Markup:
+    """Return the outlines of every label as one path, drawn twice: a dark halo, and the line on it."""
+    measure: Any = import_module("skimage.measure")  # without types
+    tolerance = 0.25 * max(1.0, max(labels.shape) / size)
+    pieces = []
+    for value in np.unique(labels[labels != 0]):
+        mask = np.pad(labels == value, 1).astype(np.float32)
+        for outline in measure.find_contours(mask, 0.5):
+            corners = measure.approximate_polygon(outline - 0.5, tolerance)
+            pieces.append("M" + "L".join(f"{x:.4g} {y:.4g}" for y, x in corners[:-1]) + "Z")
+    path = "".join(pieces)
+    return Markup('<g class="{}"><path class="halo" d="{}"/><path class="line" d="{}"/></g>').format(kind, path, path)

@@ -1,0 +1,95 @@
+"""Distances from the predicted surface to the true one, placed on the predicted surface, and their colours."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapewright.report.volumes import CaseVolumes
+
+# From too small (blue) over no error (dark grey) to too large (orange), on a dark ground: the larger the error, the
+# brighter. Blue and orange are told apart by every kind of colour vision.
+STOPS = np.array([[122, 196, 255], [38, 120, 208], [74, 78, 84], [206, 98, 8], [255, 193, 92]], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class SurfaceError:
+    """Signed distances on the predicted surface.
+
+    Attributes
+    ----------
+    distances
+        ``[*spatial]``: mm to the true surface, positive where the prediction reaches beyond the truth, negative where
+        it falls short of it; NaN off the predicted surface.
+    """
+
+    distances: NDArray[np.float64]
+
+    @property
+    def worst(self) -> tuple[int, ...] | None:
+        """The voxel with the largest distance; ``None`` where there is no surface to measure."""
+        if np.isnan(self.distances).all():
+            return None
+        flat = int(np.nanargmax(np.abs(self.distances)))
+        return tuple(int(index) for index in np.unravel_index(flat, self.distances.shape))
+
+
+def surface_error(case: CaseVolumes) -> SurfaceError:
+    """Measure every label's predicted surface voxels against the true surface voxels of the same label.
+
+    Where two labels share a surface voxel the larger distance stands. A label that only one of truth and prediction
+    has gives no distance.
+    """
+    from shapewright.geometry import distance_transform
+
+    distances = np.full(case.truth.shape, np.nan)
+    for label in case.labels():
+        truth, prediction = case.truth == label, case.prediction == label
+        if not (truth.any() and prediction.any()):
+            continue
+        to_truth = distance_transform(~_surface(truth), spacing=case.spacing)
+        signed = np.where(truth, -to_truth, to_truth)
+        larger = _surface(prediction) & ~(np.abs(distances) >= np.abs(signed))
+        distances[larger] = signed[larger]
+    return SurfaceError(distances)
+
+
+def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the voxels of a mask with a neighbour outside of it; outside the image counts as outside."""
+    from scipy.ndimage import binary_erosion
+
+    surface: NDArray[np.bool_] = mask & ~binary_erosion(mask)
+    return surface
+
+
+def common_scale(errors: Iterable[SurfaceError]) -> float:
+    """Return the round distance in mm at which the colours of several pictures end: at least 1, 99 % lie within."""
+    found = [np.abs(error.distances[~np.isnan(error.distances)]) for error in errors]
+    values = np.concatenate([np.zeros(1), *found])
+    return max(1.0, float(math.ceil(np.percentile(values, 99))))
+
+
+def project(distances: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Return, along an axis, the distance of largest magnitude; NaN where the line meets no surface."""
+    magnitude = np.where(np.isnan(distances), -1.0, np.abs(distances))
+    index = np.expand_dims(np.argmax(magnitude, axis=axis), axis)
+    projected: NDArray[np.float64] = np.take_along_axis(distances, index, axis=axis).squeeze(axis)
+    return projected
+
+
+def colour_of(distances: NDArray[np.float64], scale: float) -> NDArray[np.uint8]:
+    """Return RGBA colours ``[..., 4]`` of distances in mm; transparent where NaN."""
+    place = np.clip(np.nan_to_num(distances) / scale, -1, 1)
+    steps = np.rint(place * 16) / 16  # few colours compress well and read as contour bands
+    grid = np.linspace(-1, 1, len(STOPS))
+    channels = [np.interp(steps, grid, STOPS[:, channel]) for channel in range(3)]
+    alpha = np.where(np.isnan(distances), 0.0, 255.0)
+    colours: NDArray[np.uint8] = np.rint(np.stack([*channels, alpha], axis=-1)).astype(np.uint8)
+    return colours
+
+
+def colour_stops() -> list[str]:
+    """Return the colours from the most negative to the most positive distance, for a legend."""
+    return ["#" + "".join(f"{int(part):02x}" for part in stop) for stop in STOPS]

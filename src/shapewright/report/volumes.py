@@ -1,0 +1,166 @@
+"""The voxels behind a picture: one case's image, truth and prediction, and planes through them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapewright.errors import InputError
+from shapewright.report.run import CaseFiles
+
+AXES = ("z", "y", "x")
+ANATOMICAL_PLANES = ("axial", "coronal", "sagittal")
+FLAT = 3  # a plane with fewer voxels on a side shows nothing
+
+
+@dataclass(frozen=True)
+class CaseVolumes:
+    """One case's voxels, cropped to where something is to be seen.
+
+    Attributes
+    ----------
+    image
+        ``[*spatial]``, or ``[*spatial, 3]`` for a colour image, as uint8.
+    truth, prediction
+        Label values, ``[*spatial]``.
+    spacing
+        mm per voxel along each spatial axis.
+    first
+        Index in the canonical image of the first voxel, per axis.
+    anatomical
+        Whether the axes are the patient's. Then they run from head to foot, front to back and right to left, so that
+        pictures show what radiologists are used to: head or front up, the patient's right on the left. Indices fall.
+    """
+
+    image: NDArray[np.uint8]
+    truth: NDArray[Any]
+    prediction: NDArray[Any]
+    spacing: tuple[float, ...]
+    first: tuple[int, ...]
+    anatomical: bool = False
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 or 3."""
+        return self.truth.ndim
+
+    def labels(self) -> list[int]:
+        """Return the foreground values of truth and prediction."""
+        return [int(value) for value in np.union1d(np.unique(self.truth), np.unique(self.prediction)) if value != 0]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A 2D plane through a case: what a panel shows.
+
+    Attributes
+    ----------
+    image, truth, prediction
+        The plane's pixels, rows first.
+    spacing
+        mm per pixel along rows and columns.
+    caption
+        Where the plane lies.
+    """
+
+    image: NDArray[np.uint8]
+    truth: NDArray[Any]
+    prediction: NDArray[Any]
+    spacing: tuple[float, float]
+    caption: str
+
+
+def read_case(files: CaseFiles) -> CaseVolumes:
+    """Read a case and crop it to its foreground with a margin.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, or the three do not have one shape.
+    """
+    from shapewright.data import read_image, read_labels
+
+    image = read_image(files.image).canonical()
+    truth, prediction = (read_labels(path).canonical().array[0] for path in (files.truth, files.prediction))
+    if not image.spatial_shape == truth.shape == prediction.shape:
+        raise InputError(
+            f"image, truth and prediction must have one shape; got {image.spatial_shape}, {truth.shape} "
+            f"and {prediction.shape}"
+        )
+    anatomical = image.affine is not None and image.spatial_dims == 3
+    box = _box((truth != 0) | (prediction != 0))
+    turn = slice(None, None, -1 if anatomical else 1)
+    turned = (turn,) * image.spatial_dims
+    return CaseVolumes(
+        image=_grey_or_colour(image.array[(slice(None), *box)][(slice(None), *turned)]),
+        truth=truth[box][turned],
+        prediction=prediction[box][turned],
+        spacing=tuple(image.spacing),
+        first=tuple(part.stop - 1 if anatomical else part.start for part in box),
+        anatomical=anatomical,
+    )
+
+
+def planes_at(case: CaseVolumes, position: Sequence[int]) -> list[Plane]:
+    """Return the planes through a voxel, one per axis in 3D, the whole image in 2D."""
+    if case.spatial_dims == 2:
+        return [Plane(case.image, case.truth, case.prediction, (case.spacing[0], case.spacing[1]), "whole image")]
+    shape = case.truth.shape
+    flat = {axis for axis in range(3) if shape[axis] < FLAT}
+    return [_plane(case, axis, position[axis]) for axis in range(3) if not flat - {axis}]
+
+
+def largest_sections(case: CaseVolumes) -> tuple[int, ...]:
+    """Return, per axis, the index of the plane with the most foreground in truth and prediction together."""
+    foreground = (case.truth != 0) | (case.prediction != 0)
+    axes = range(foreground.ndim)
+    areas = (foreground.sum(axis=tuple(other for other in axes if other != axis)) for axis in axes)
+    if not foreground.any():
+        return tuple(size // 2 for size in foreground.shape)
+    return tuple(int(np.argmax(area)) for area in areas)
+
+
+def plane_name(case: CaseVolumes, axis: int) -> str:
+    """Return how the planes across an axis are called."""
+    if case.anatomical:
+        return ANATOMICAL_PLANES[axis]
+    return "".join(name for name in AXES if name != AXES[axis]) + " plane"
+
+
+def _plane(case: CaseVolumes, axis: int, index: int) -> Plane:
+    rows, columns = (other for other in range(3) if other != axis)
+    place = case.first[axis] - index if case.anatomical else case.first[axis] + index
+    through = (slice(None),) * axis + (index,)
+    return Plane(
+        image=case.image[through],
+        truth=case.truth[through],
+        prediction=case.prediction[through],
+        spacing=(case.spacing[rows], case.spacing[columns]),
+        caption=f"{plane_name(case, axis)}, {AXES[axis]} = {place}",
+    )
+
+
+def _box(foreground: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the foreground's bounding box with a margin of its own size, or of 16 voxels if that is more."""
+    if not foreground.any():
+        return tuple(slice(0, size) for size in foreground.shape)
+    box = []
+    for axis, size in enumerate(foreground.shape):
+        others = tuple(other for other in range(foreground.ndim) if other != axis)
+        inside = np.flatnonzero(foreground.any(axis=others))
+        first, last = int(inside[0]), int(inside[-1])
+        margin = max(16, (last - first + 1) // 2)
+        box.append(slice(max(0, first - margin), min(size, last + 1 + margin)))
+    return tuple(box)
+
+
+def _grey_or_colour(channels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the first channel, or the three of a colour image, stretched between the 0.5th and 99.5th percentile."""
+    shown = np.moveaxis(channels, 0, -1) if channels.shape[0] == 3 and channels.ndim == 3 else channels[0]
+    values = np.nan_to_num(shown.astype(np.float32))
+    low, high = np.percentile(values, (0.5, 99.5))
+    scaled = (values - low) / max(float(high - low), 1e-12)
+    grey: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    return grey
