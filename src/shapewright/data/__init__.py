@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shapewright.data import samples as samples
-    from shapewright.data.folder import CaseFiles, DatasetFolder, load_case, open_dataset
+    from shapewright.data.case import load_case
+    from shapewright.data.check import CheckResult, Problem, check_dataset
+    from shapewright.data.folder import CaseFiles, DatasetFolder, find_images, open_dataset
     from shapewright.data.formats import read_geometry, read_image, read_labels, write_image, write_labels
     from shapewright.data.image import Geometry, Image
     from shapewright.data.split import read_split, split_cases, write_split
@@ -21,7 +23,8 @@ _MODULES = {
     "Image": "image",
     "Problem": "check",
     "check_dataset": "check",
-    "load_case": "folder",
+    "find_images": "folder",
+    "load_case": "case",
     "open_dataset": "folder",
     "read_geometry": "formats",
     "read_image": "formats",
@@ -41,6 +44,7 @@ __all__ = [
     "Image",
     "Problem",
     "check_dataset",
+    "find_images",
     "load_case",
     "open_dataset",
     "read_geometry",
