@@ -24,9 +24,6 @@ from numpy.typing import NDArray
 LANES = 64
 """Columns that are worked on together: four cache lines, eight vector registers."""
 
-NO_NAN = {"nnan", "nsz"}
-"""Minima and maxima may be reordered, as no value is NaN and no zero negative; sums may not."""
-
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
@@ -34,7 +31,7 @@ Ints = NDArray[np.int32]
 @njit(cache=True, nogil=True)
 def row_costs(
     labels: NDArray[Any],
-    classes: NDArray[np.int64],
+    classes: NDArray[Any],
     cost: Floats,
     signed: bool,
     out: Floats,
@@ -46,27 +43,31 @@ def row_costs(
 
     ``labels`` is [N, rows, X] and ``out`` [N, K, rows, X] for the K ``classes``; the tasks are the N * K * rows rows
     of ``out``. Pixels that are not of the class get 0 or, if ``signed``, minus the cost to the nearest pixel that is.
-    ``source``, of the shape of ``out``, receives the column of the nearest pixel, -1 if there is none.
+    ``source``, of the shape of ``out``, receives the column of the nearest pixel that is not of the class, -1 if there
+    is none.
     """
     _, count, rows, width = out.shape
     for task in range(first, last):
         n, k, y = task // (count * rows), task // rows % count, task % rows
+        line, value, row = labels[n, y], classes[k], out[n, k, y]
         end = 0
         while end < width:
             start = end
-            inside = labels[n, y, start] == classes[k]
-            while end < width and (labels[n, y, end] == classes[k]) == inside:
+            while end < width and line[end] != value:
                 end += 1
-            if inside or signed:
-                sign = np.float32(1 if inside else -1)
-                _fill_run(out[n, k, y], start, end, cost, sign)
-                if source is not None:
-                    _fill_sources(source[n, k, y], start, end)
+            if signed:
+                _fill_run(row, start, end, cost, np.float32(-1))
             else:
+                row[start:end] = 0
+            if source is not None:
                 for x in range(start, end):
-                    out[n, k, y, x] = 0
-                    if source is not None:
-                        source[n, k, y, x] = x
+                    source[n, k, y, x] = x
+            start = end
+            while end < width and line[end] == value:
+                end += 1
+            _fill_run(row, start, end, cost, np.float32(1))
+            if source is not None:
+                _fill_sources(source[n, k, y], start, end)
 
 
 @njit(cache=True, nogil=True)
@@ -79,14 +80,15 @@ def _left_part(start: int, end: int, width: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _fill_run(row: Floats, start: int, end: int, cost: Floats, sign: np.float32) -> None:
-    """Write the cost of the distance to the nearer end of the run [start, end)."""
-    if end - start == len(row):
+    """Write the cost of the distance to the nearer end of the run [start, end), times the sign."""
+    length, width = end - start, len(row)
+    if length == width:
         row[:] = sign * np.float32(np.inf)
         return
-    left = _left_part(start, end, len(row))
+    left = _left_part(start, end, width)
     for i in range(left):
         row[start + i] = sign * cost[i + 1]
-    for i in range(end - start - left):
+    for i in range(length - left):
         row[end - 1 - i] = sign * cost[i + 1]
 
 
@@ -101,7 +103,7 @@ def _fill_sources(row: Ints, start: int, end: int) -> None:
     row[start + left : end] = end
 
 
-@njit(cache=True, nogil=True, fastmath=NO_NAN)
+@njit(cache=True, nogil=True)
 def _lower_envelope(
     values: Floats, lanes: int, cost: Floats, largest: bool, best: Floats, where: Ints, low: Ints, high: Ints
 ) -> None:
@@ -110,21 +112,21 @@ def _lower_envelope(
     The sum is a maximum if ``largest``. ``low`` and ``high`` are scratch: the least and the greatest ``j`` of a row.
     """
     length = values.shape[0]
+    bits, cost_bits = values.view(np.int32), cost.view(np.int32)  # ordered as the values, which are not negative
     stride = 2
     while stride <= length:
         stride *= 2
     while stride > 1:
         half = stride // 2
         for y in range(half - 1, length, stride):
-            top = np.float32(0)
+            top = np.int32(0)
             for lane in range(lanes):
-                value = values[y, lane]
-                top = value if value > top else top
+                top = max(top, bits[y, lane])
             begin = low[y - half] if y >= half else 0
             end = high[y + half] if y + half < length else length - 1
-            while begin < y and cost[y - begin] > top:
+            while begin < y and cost_bits[y - begin] > top:
                 begin += 1
-            while end > y and cost[end - y] > top:
+            while end > y and cost_bits[end - y] > top:
                 end -= 1
             for lane in range(lanes):
                 best[y, lane] = np.float32(np.inf)

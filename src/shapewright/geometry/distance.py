@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from shapewright.arrays import Array, as_binary, check_spacing, check_spatial_dims, same_kind
 from shapewright.errors import InputError, unknown
 from shapewright.geometry._distance_kernels import LANES, column_costs, follow_sources, row_costs
+from shapewright.geometry._sweep_kernels import sweep
 from shapewright.geometry._threads import in_threads
 
 Metric = Literal["euclidean", "squared_euclidean", "chebyshev", "taxicab"]
@@ -134,25 +135,44 @@ def _transform(
     images: NDArray[np.bool_], metric: Metric, spacing: tuple[float, ...], with_indices: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.int32] | None]:
     """Return the distances of the images [N, *spatial], and where the nearest pixels are, [N, dims, *spatial]."""
+    squared = metric.endswith("euclidean")
+    if not squared and not with_indices and len(set(spacing)) == 1:
+        steps = _steps(images, diagonal=metric == "chebyshev")
+        return (steps if spacing[0] == 1 else steps * np.float32(spacing[0])), None
     shape, dims = images.shape, len(spacing)
-    squared, largest = metric.endswith("euclidean"), metric == "chebyshev"
     costs = [axis_costs(length, step, squared=squared) for length, step in zip(shape[1:], spacing, strict=True)]
-    distances = np.empty(shape, np.float32)
     sources = np.empty((dims, *shape), np.int32) if with_indices else None
-
-    rows = (shape[0], 1, prod(shape[1:-1]), shape[-1])
-    source = None if sources is None else sources[-1].reshape(rows)
-    labels, foreground = images.view(np.uint8).reshape(shape[0], *rows[2:]), np.ones(1, np.int64)
-    kernel = partial(row_costs, labels, foreground, costs[-1], False, distances.reshape(rows), source)
-    in_threads(kernel, prod(shape[:-1]), distances.size)
-
+    distances = _along_rows(images, costs[-1], None if sources is None else sources[-1])
     for axis in reversed(range(dims - 1)):
         columns = (prod(shape[: axis + 1]), shape[axis + 1], prod(shape[axis + 2 :]))
         source = None if sources is None else sources[axis].reshape(columns)
         root = axis == 0 and metric == "euclidean"
-        kernel = partial(column_costs, distances.reshape(columns), costs[axis], largest, root, source)
+        kernel = partial(column_costs, distances.reshape(columns), costs[axis], metric == "chebyshev", root, source)
         in_threads(kernel, column_blocks(columns), distances.size)
     return distances, None if sources is None else _nearest(sources, images)
+
+
+def _steps(images: NDArray[np.bool_], *, diagonal: bool) -> NDArray[np.float32]:
+    """Return the number of steps to the background, straight or also diagonal ones."""
+    shape = images.shape
+    steps = _along_rows(images, axis_costs(shape[-1], 1.0, squared=False), None)
+    for axis in reversed(range(1, len(shape) - 1)):
+        planes = (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 : -1]), shape[-1])
+        in_threads(partial(sweep, steps.reshape(planes), diagonal), planes[0], steps.size)
+    return steps
+
+
+def _along_rows(
+    images: NDArray[np.bool_], cost: NDArray[np.float32], source: NDArray[np.int32] | None
+) -> NDArray[np.float32]:
+    """Return the cost of the distance along the last axis, and write the column it comes from into ``source``."""
+    costs = np.empty(images.shape, np.float32)
+    rows = (images.shape[0], 1, prod(images.shape[1:-1]), images.shape[-1])
+    labels, foreground = images.view(np.uint8).reshape(rows)[:, 0], np.ones(1, np.uint8)
+    columns = None if source is None else source.reshape(rows)
+    kernel = partial(row_costs, labels, foreground, cost, False, costs.reshape(rows), columns)
+    in_threads(kernel, prod(images.shape[:-1]), costs.size)
+    return costs
 
 
 def _nearest(sources: NDArray[np.int32], images: NDArray[np.bool_]) -> NDArray[np.int32]:
