@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shapewright.arrays import Array, as_binary, check_spatial_dims, same_kind
 from shapewright.errors import InputError
+from shapewright.geometry._threads import in_threads
 
 # Along how many axes at once a neighbour may differ, by the number of neighbours of a pixel.
 STEPS = {2: {4: 1, 8: 2}, 3: {6: 1, 18: 2, 26: 3}}
@@ -50,31 +51,40 @@ def dual_connectivity(connectivity: int, spatial_dims: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _find_runs(
-    volume: NDArray[np.uint8], starts: NDArray[np.int32], stops: NDArray[np.int32], first: NDArray[np.int64]
-) -> int:
-    """Fill in where the runs of every row start and stop; row r has the runs ``first[r]`` to ``first[r + 1]``."""
-    count = 0
-    row_number = 0
-    for z in range(volume.shape[0]):
-        for y in range(volume.shape[1]):
-            row = volume[z, y]
-            first[row_number] = count
-            row_number += 1
+    volume: NDArray[np.uint8],
+    first_plane: int,
+    last_plane: int,
+    edges: NDArray[np.int32],
+    parents: NDArray[np.int32],
+    rows: NDArray[np.int64],
+) -> None:
+    """Find the runs of some planes: run i starts at ``edges[2 i]`` and stops before ``edges[2 i + 1]``.
+
+    Row r has the runs ``rows[r, 0]`` to ``rows[r, 1]``. A run's edges are written before it is known whether they are
+    ones, so that nothing branches; there is room for the most that the rows can have and one edge more.
+    """
+    height, width = volume.shape[1:]
+    count = 2 * first_plane * height * _most_runs(width)
+    for z in range(first_plane, last_plane):
+        for y in range(height):
+            row, number = volume[z, y], z * height + y
+            rows[number, 0] = count >> 1
             previous = np.uint8(0)
-            for x in range(row.size):
-                current = row[x]
-                if current != previous:
-                    if current:
-                        starts[count] = x
-                    else:
-                        stops[count] = x
-                        count += 1
-                    previous = current
-            if previous:
-                stops[count] = row.size
-                count += 1
-    first[row_number] = count
-    return count
+            for x in range(width):
+                edges[count] = x
+                count += row[x] ^ previous
+                previous = row[x]
+            edges[count] = width
+            count += previous
+            rows[number, 1] = count >> 1
+            for run in range(rows[number, 0], rows[number, 1]):
+                parents[run] = run
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _most_runs(width: int) -> int:
+    """Return for how many runs a row needs room, the edge written in vain included."""
+    return width // 2 + 2
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -87,66 +97,120 @@ def _root(parents: NDArray[np.int32], run: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _join_rows(
-    starts: NDArray[np.int32],
-    stops: NDArray[np.int32],
+    edges: NDArray[np.int32],
     parents: NDArray[np.int32],
-    a: int,
-    a_end: int,
-    b: int,
-    b_end: int,
+    runs: NDArray[np.int64],
+    others: NDArray[np.int64],
     reach: int,
 ) -> None:
     """Join the touching runs of two rows; with ``reach`` 1 also those that touch diagonally along x."""
-    while a < a_end and b < b_end:
-        if starts[a] < stops[b] + reach and starts[b] < stops[a] + reach:
-            root_a, root_b = _root(parents, a), _root(parents, b)
-            if root_a < root_b:
-                parents[root_b] = root_a
-            else:
-                parents[root_a] = root_b
-        if stops[a] < stops[b]:
-            a += 1
-        else:
-            b += 1
+    other, last_other = others[0], others[1]
+    for run in range(runs[0], runs[1]):
+        start, stop = edges[2 * run] - reach, edges[2 * run + 1] + reach
+        while other < last_other and edges[2 * other + 1] <= start:
+            other += 1
+        root = _root(parents, run)
+        while other < last_other and edges[2 * other] < stop:
+            other_root = _root(parents, other)
+            # The earlier run is the root: a component is numbered by its first pixel.
+            parents[max(root, other_root)] = min(root, other_root)
+            root = min(root, other_root)
+            if edges[2 * other + 1] > stop - 2 * reach:
+                break  # it may touch the next run, too
+            other += 1
 
 
 @numba.njit(cache=True, nogil=True)
-def _label(volume: NDArray[np.uint8], steps: int, labels: NDArray[np.int32]) -> int:
-    """Write the labels of one image into ``labels``, zero before, and return their number."""
-    depth, height, width = volume.shape
-    starts = np.empty(depth * height * ((width + 1) // 2), np.int32)
-    stops = np.empty_like(starts)
-    first = np.empty(depth * height + 1, np.int64)
-    runs = _find_runs(volume, starts, stops, first)
-    parents = np.arange(runs).astype(np.int32)
+def _join_in_plane(
+    z: int, height: int, steps: int, edges: NDArray[np.int32], parents: NDArray[np.int32], rows: NDArray[np.int64]
+) -> None:
+    for row in range(z * height + 1, (z + 1) * height):
+        _join_rows(edges, parents, rows[row], rows[row - 1], min(steps - 1, 1))
 
-    for z in range(depth):
-        for y in range(height):
-            row = z * height + y
-            if first[row] == first[row + 1]:
-                continue
-            # The rows before this one that a neighbour can be in: (z, y - 1), (z - 1, y - 1 ... y + 1).
-            for dz, dy in ((0, -1), (-1, -1), (-1, 0), (-1, 1)):
-                used = abs(dz) + abs(dy)
-                if used <= steps and z + dz >= 0 and 0 <= y + dy < height:
-                    other = row + dz * height + dy
-                    reach = 1 if used < steps else 0
-                    _join_rows(
-                        starts, stops, parents, first[row], first[row + 1], first[other], first[other + 1], reach
-                    )
 
+@numba.njit(cache=True, nogil=True)
+def _join_to_plane_before(
+    z: int, height: int, steps: int, edges: NDArray[np.int32], parents: NDArray[np.int32], rows: NDArray[np.int64]
+) -> None:
+    for y in range(height):
+        row = z * height + y
+        for dy in range(-1, 2):
+            left = steps - 1 - abs(dy)
+            if left >= 0 and 0 <= y + dy < height:
+                _join_rows(edges, parents, rows[row], rows[row - height + dy], min(left, 1))
+
+
+@numba.njit(cache=True, nogil=True)
+def _join_planes(
+    first_plane: int,
+    last_plane: int,
+    height: int,
+    steps: int,
+    edges: NDArray[np.int32],
+    parents: NDArray[np.int32],
+    rows: NDArray[np.int64],
+) -> None:
+    """Join the runs of some planes among each other."""
+    for z in range(first_plane, last_plane):
+        _join_in_plane(z, height, steps, edges, parents, rows)
+        if z > first_plane:
+            _join_to_plane_before(z, height, steps, edges, parents, rows)
+
+
+@numba.njit(cache=True, nogil=True)
+def _number_components(parents: NDArray[np.int32], rows: NDArray[np.int64]) -> int:
+    """Replace the parent of every run by the number of its component; return how many there are."""
     count = 0
-    for run in range(runs):  # a parent never comes after its run, so it is numbered already
-        if parents[run] == run:
-            count += 1
-            parents[run] = count
-        else:
-            parents[run] = parents[parents[run]]
-    for z in range(depth):
+    for row in range(rows.shape[0]):
+        for run in range(rows[row, 0], rows[row, 1]):
+            if parents[run] == run:
+                count += 1
+                parents[run] = count
+            else:  # a parent comes before its run, so it has its number already
+                parents[run] = parents[parents[run]]
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _paint(
+    first_plane: int,
+    last_plane: int,
+    labels: NDArray[np.int32],
+    edges: NDArray[np.int32],
+    numbers: NDArray[np.int32],
+    rows: NDArray[np.int64],
+) -> None:
+    height = labels.shape[1]
+    for z in range(first_plane, last_plane):
         for y in range(height):
-            out = labels[z, y]
-            for run in range(first[z * height + y], first[z * height + y + 1]):
-                out[starts[run] : stops[run]] = parents[run]
+            row, out = z * height + y, labels[z, y]
+            for run in range(rows[row, 0], rows[row, 1]):
+                for x in range(edges[2 * run], edges[2 * run + 1]):
+                    out[x] = numbers[run]
+
+
+def _label(volume: NDArray[np.uint8], steps: int, labels: NDArray[np.int32]) -> int:
+    """Write the labels of one volume into ``labels``, zero before, and return their number.
+
+    Threads label slabs of planes by themselves; then the runs on both sides of the seams are joined.
+    """
+    depth, height, width = volume.shape
+    room = depth * height * _most_runs(width)
+    edges, parents = np.empty(2 * room, np.int32), np.empty(room, np.int32)
+    rows = np.empty((depth * height, 2), np.int64)
+    seams: list[int] = []
+
+    def scan(first_plane: int, last_plane: int) -> None:
+        _find_runs(volume, first_plane, last_plane, edges, parents, rows)
+        _join_planes(first_plane, last_plane, height, steps, edges, parents, rows)
+        seams.append(first_plane)
+
+    in_threads(scan, depth, volume.size)
+    for plane in seams:
+        if plane > 0:
+            _join_to_plane_before(plane, height, steps, edges, parents, rows)
+    count = int(_number_components(parents, rows))
+    in_threads(lambda first, last: _paint(first, last, labels, edges, parents, rows), depth, volume.size)
     return count
 
 
@@ -155,7 +219,8 @@ def label_images(
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Return the labels of every image ``[*leading, *spatial]`` and how many there are, ``[*leading]``."""
     leading, spatial = images.shape[:-dims], images.shape[-dims:]
-    volumes = np.ascontiguousarray(images).view(np.uint8).reshape(math.prod(leading), *(1,) * (3 - dims), *spatial)
+    planes = spatial if dims == 3 else (spatial[0], 1, spatial[1])  # an image is a volume whose planes are its rows
+    volumes = np.ascontiguousarray(images).view(np.uint8).reshape(math.prod(leading), *planes)
     labels = np.zeros(volumes.shape, np.int32)
     steps = STEPS[dims][connectivity]
     counts = [_label(volume, steps, out) for volume, out in zip(volumes, labels, strict=True)]
