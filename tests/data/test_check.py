@@ -156,6 +156,13 @@ def test_flat_images(tmp_path):
     assert {("shape", "a", "error"), ("empty mask", "a", "warning"), ("label values", "b", "error")} <= found
 
 
+def test_labels_saved_as_jpeg(tmp_path):
+    for name in ("images/a.png", "labels/a.jpg"):
+        (tmp_path / name).parent.mkdir()
+        Pillow.fromarray(RNG.choice(np.array([0, 255], np.uint8), (8, 9))).save(tmp_path / name)
+    assert ("lossy label", "a", "error") in kinds(check_dataset(tmp_path))
+
+
 def test_instance_labels_are_explained_and_files_checked_nevertheless(tmp_path):
     for kind in ("images", "labels"):
         (tmp_path / kind).mkdir()

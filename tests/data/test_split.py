@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shapewright.data import read_split, split_cases, write_split
@@ -13,6 +13,7 @@ from shapewright.errors import InputError
 NAMES = st.lists(st.text("abcxyz0123456789_", min_size=1, max_size=8), min_size=3, max_size=60, unique=True)
 
 
+@settings(deadline=None)
 @given(names=NAMES, seed=st.integers(0, 10))
 def test_every_case_once_with_the_wanted_sizes(names, seed):
     split = split_cases(names, seed=seed)
@@ -24,12 +25,14 @@ def test_every_case_once_with_the_wanted_sizes(names, seed):
             assert abs(len(split[name]) - share * len(names)) < 1
 
 
+@settings(deadline=None)
 @given(names=NAMES, seed=st.integers(0, 10))
 def test_order_of_names_does_not_matter(names, seed):
     shuffled = random.Random(1).sample(names, len(names))
     assert split_cases(names, seed=seed) == split_cases(shuffled, seed=seed)
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 6), min_size=3, max_size=20), seed=st.integers(0, 10))
 def test_groups_stay_together(sizes, seed):
     names = [f"patient{group}_{scan}" for group, size in enumerate(sizes) for scan in range(size)]

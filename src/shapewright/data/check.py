@@ -207,6 +207,13 @@ def _check_label(
     facts: CaseFacts, path: Path, image: tuple[Path, Geometry] | None, dataset: DatasetFolder
 ) -> Iterator[Problem]:
     case = facts.case
+    if suffix_of(path) in (".jpg", ".jpeg"):
+        yield _error(
+            "lossy label",
+            path,
+            case.id,
+            f"{path} is a JPEG, which changes values along every edge. Export labels as PNG, TIFF or NIfTI",
+        )
     try:
         label = read_labels(path)
     except InputError as error:
