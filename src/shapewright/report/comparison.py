@@ -43,7 +43,6 @@ class ComparedRun:
 class Difference:
     """One headline metric of one label in all runs."""
 
-    label: str
     title: str
     unit: str
     means: Markup
@@ -70,7 +69,7 @@ class ComparisonPage:
     runs: list[ComparedRun]
     problems: list[str]
     settings: Table
-    differences: list[Difference]
+    differences: dict[str, list[Difference]]
     summary: Table
     charts: list[Chart]
     cases: Table
@@ -168,17 +167,19 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys(label for run in runs for label in run.labels))
 
 
-def _headlines(runs: Sequence[Run], names: Sequence[str], differences: Sequence[Differences]) -> list[Difference]:
-    entries = []
+def _headlines(
+    runs: Sequence[Run], names: Sequence[str], differences: Sequence[Differences]
+) -> dict[str, list[Difference]]:
+    """Return label -> the headline metrics in which some run could be compared with the first."""
+    entries: dict[str, list[Difference]] = {}
     for label in _labels(runs):
         for metric in headline_metrics(runs[0]):
-            paired = [
-                (index, found[label][metric])
-                for index, found in enumerate(differences, 1)
-                if metric in found.get(label, {})
-            ]
+            if metric_of(metric).higher_is_better is None:
+                continue
+            of_label = [(index, found.get(label, {})) for index, found in enumerate(differences, start=1)]
+            paired = [(index, metrics[metric]) for index, metrics in of_label if metric in metrics]
             if paired:
-                entries.append(_difference(runs, names, label, metric, paired))
+                entries.setdefault(label, []).append(_difference(runs, names, label, metric, paired))
     return entries
 
 
@@ -202,7 +203,6 @@ def _difference(
     sentences = [f"{names[index]}: {_sentence(name, found)}" for index, found in paired]
     title = f"{metric.title} of {label}"
     return Difference(
-        label=label,
         title=metric.title,
         unit=metric.unit,
         means=interval_chart(means, bounds_of(name, [v for row in values for v in row]), label=f"{title}: means"),

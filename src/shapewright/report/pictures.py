@@ -91,7 +91,6 @@ def _projection(case: CaseVolumes, error: SurfaceError, scale: float, axis: int,
 
 
 def _coloured_contour(case: CaseVolumes, error: SurfaceError, scale: float, title: str) -> Panel:
-    height, width = case.truth.shape
     dimmed = (case.image * 0.45).astype(np.uint8)
     marks = [_contours(case.truth, "silhouette", LARGE)]
     rows, columns = np.nonzero(~np.isnan(error.distances))
@@ -108,7 +107,7 @@ def _coloured_contour(case: CaseVolumes, error: SurfaceError, scale: float, titl
             )
         )
     spacing = (case.spacing[0], case.spacing[1])
-    return _panel(dimmed, spacing, Markup("").join(marks), title, f"{width} x {height} pixels", LARGE)
+    return _panel(dimmed, spacing, Markup("").join(marks), title, "along the predicted contour", LARGE)
 
 
 def _panel(
@@ -117,10 +116,19 @@ def _panel(
     rows, columns = pixels.shape[:2]
     height, width = rows * spacing[0], columns * spacing[1]
     svg = Markup(
-        '<svg class="picture" viewBox="0 0 {w:.6g} {h:.6g}" role="img" aria-label="{title}">'
+        '<svg class="picture{crisp}" viewBox="0 0 {w:.6g} {h:.6g}" role="img" aria-label="{title}">'
         '<image href="{href}" width="{w:.6g}" height="{h:.6g}" preserveAspectRatio="none"/>'
         '<g transform="scale({sx:.6g} {sy:.6g})">{marks}</g></svg>'
-    ).format(w=width, h=height, title=title, href=_bitmap(pixels, size), sx=spacing[1], sy=spacing[0], marks=marks)
+    ).format(
+        crisp=" crisp" if pixels.shape[2:] == (4,) else "",
+        w=width,
+        h=height,
+        title=title,
+        href=_bitmap(pixels, size),
+        sx=spacing[1],
+        sy=spacing[0],
+        marks=marks,
+    )
     return Panel(svg, caption, width / height)
 
 

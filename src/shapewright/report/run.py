@@ -19,11 +19,23 @@ RUN_FILES = ("config.yaml", "environment.json", "data.json", "history.csv", "eva
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """Where the image, the truth and the prediction of a case lie."""
+    """Where the image, the truth and the prediction of a case lie, and which of their values are labels.
+
+    Attributes
+    ----------
+    image, truth, prediction
+        The files.
+    values
+        The declared label values; every other value is background (or ignored). Empty: all values but 0 are labels.
+    binary
+        Every value but 0 is the one label.
+    """
 
     image: Path
     truth: Path
     prediction: Path
+    values: tuple[int, ...] = ()
+    binary: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +128,13 @@ class Run:
             return None
         images = entry["image"]
         first = images if isinstance(images, str) else images[0]
-        return CaseFiles(*(self.folder / path for path in (first, entry["truth"], entry["prediction"])))
+        return CaseFiles(
+            image=self.folder / first,
+            truth=self.folder / entry["truth"],
+            prediction=self.folder / entry["prediction"],
+            values=tuple(int(value) for value in (self.data.get("labels") or {}).values()),
+            binary=bool(self.data.get("binary")),
+        )
 
 
 def load_run(path: str | Path) -> Run:

@@ -264,7 +264,7 @@ def _volume_table(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> Tab
                     Cell(number(volumes[0], "ml")),
                     Cell(number(volumes[len(volumes) // 2], "ml")),
                     Cell(number(volumes[-1], "ml")),
-                    Cell(f"{empty} of {len(volumes)}"),
+                    Cell(f"{empty} of {len(volumes)}", sort=empty),
                 ]
             )
         )
@@ -273,7 +273,7 @@ def _volume_table(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> Tab
         columns=[
             Column("Label", numeric=False),
             *(Column(title, unit="ml") for title in ("Smallest", "Median", "Largest")),
-            Column("Cases without it"),
+            Column("Absent in", unit="cases"),
         ],
         rows=rows,
     )

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from shapewright.errors import InputError
 from shapewright.report.run import CaseFiles
+from shapewright.report.wording import DASH
 
 AXES = ("z", "y", "x")
 ANATOMICAL_PLANES = ("axial", "coronal", "sagittal")
-FLAT = 3  # a plane with fewer voxels on a side shows nothing
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ class CaseVolumes:
     def spatial_dims(self) -> int:
         """2 or 3."""
         return self.truth.ndim
+
+    def index(self, axis: int, position: int) -> int:
+        """Return the index in the canonical image of a position along an axis."""
+        return self.first[axis] - position if self.anatomical else self.first[axis] + position
 
     def labels(self) -> list[int]:
         """Return the foreground values of truth and prediction."""
@@ -83,7 +87,9 @@ def read_case(files: CaseFiles) -> CaseVolumes:
     from shapewright.data import read_image, read_labels
 
     image = read_image(files.image).canonical()
-    truth, prediction = (read_labels(path).canonical().array[0] for path in (files.truth, files.prediction))
+    truth, prediction = (
+        _declared(read_labels(path).canonical().array[0], files) for path in (files.truth, files.prediction)
+    )
     if not image.spatial_shape == truth.shape == prediction.shape:
         raise InputError(
             f"image, truth and prediction must have one shape; got {image.spatial_shape}, {truth.shape} "
@@ -91,25 +97,47 @@ def read_case(files: CaseFiles) -> CaseVolumes:
         )
     anatomical = image.affine is not None and image.spatial_dims == 3
     box = _box((truth != 0) | (prediction != 0))
-    turn = slice(None, None, -1 if anatomical else 1)
-    turned = (turn,) * image.spatial_dims
+    turned = tuple(
+        part if not anatomical else slice(part.stop - 1, part.start - 1 if part.start else None, -1) for part in box
+    )
+    shape = truth[turned].shape
+    thick = tuple(slice(None) if size > 1 else 0 for size in shape)  # a volume of one slice is an image
+    kept = [axis for axis, size in enumerate(shape) if size > 1]
     return CaseVolumes(
-        image=_grey_or_colour(image.array[(slice(None), *box)][(slice(None), *turned)]),
-        truth=truth[box][turned],
-        prediction=prediction[box][turned],
-        spacing=tuple(image.spacing),
-        first=tuple(part.stop - 1 if anatomical else part.start for part in box),
+        image=_grey_or_colour(image.array[(slice(None), *turned)][(slice(None), *thick)]),
+        truth=truth[turned][thick],
+        prediction=prediction[turned][thick],
+        spacing=tuple(image.spacing[axis] for axis in kept),
+        first=tuple(turned[axis].start for axis in kept),
         anatomical=anatomical,
     )
+
+
+def _declared(labels: NDArray[Any], files: CaseFiles) -> NDArray[Any]:
+    """Return labels with everything that is not one of them made background."""
+    if files.binary:
+        return (labels != 0).astype(np.uint8)
+    if not files.values:
+        return labels
+    declared: NDArray[Any] = np.where(np.isin(labels, files.values), labels, 0)
+    return declared
 
 
 def planes_at(case: CaseVolumes, position: Sequence[int]) -> list[Plane]:
     """Return the planes through a voxel, one per axis in 3D, the whole image in 2D."""
     if case.spatial_dims == 2:
-        return [Plane(case.image, case.truth, case.prediction, (case.spacing[0], case.spacing[1]), "whole image")]
-    shape = case.truth.shape
-    flat = {axis for axis in range(3) if shape[axis] < FLAT}
-    return [_plane(case, axis, position[axis]) for axis in range(3) if not flat - {axis}]
+        spacing = (case.spacing[0], case.spacing[1])
+        return [Plane(case.image, case.truth, case.prediction, spacing, _extent(case))]
+    return [_plane(case, axis, position[axis]) for axis in range(3)]
+
+
+def _extent(case: CaseVolumes) -> str:
+    """Return which part of an image is shown."""
+    sides = []
+    for axis, name in enumerate(("rows", "columns")):
+        ends = sorted((case.index(axis, 0), case.index(axis, case.truth.shape[axis] - 1)))
+        sides.append(f"{name} {ends[0]}{DASH}{ends[1]}")
+    return ", ".join(sides)
 
 
 def largest_sections(case: CaseVolumes) -> tuple[int, ...]:
@@ -131,14 +159,13 @@ def plane_name(case: CaseVolumes, axis: int) -> str:
 
 def _plane(case: CaseVolumes, axis: int, index: int) -> Plane:
     rows, columns = (other for other in range(3) if other != axis)
-    place = case.first[axis] - index if case.anatomical else case.first[axis] + index
     through = (slice(None),) * axis + (index,)
     return Plane(
         image=case.image[through],
         truth=case.truth[through],
         prediction=case.prediction[through],
         spacing=(case.spacing[rows], case.spacing[columns]),
-        caption=f"{plane_name(case, axis)}, {AXES[axis]} = {place}",
+        caption=f"{plane_name(case, axis)}, {AXES[axis]} = {case.index(axis, index)}",
     )
 
 
