@@ -6,5 +6,8 @@ from shapewright.geometry.components import largest_component as largest_compone
 from shapewright.geometry.distance import distance_transform as distance_transform
 from shapewright.geometry.signed import class_distance_maps as class_distance_maps
 from shapewright.geometry.signed import signed_distance as signed_distance
+from shapewright.geometry.sizes import flip_sizes as flip_sizes
+from shapewright.geometry.sizes import object_size as object_size
+from shapewright.geometry.sizes import two_nearest_sources as two_nearest_sources
 from shapewright.geometry.topology import betti_numbers as betti_numbers
 from shapewright.geometry.topology import euler_number as euler_number
