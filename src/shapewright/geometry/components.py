@@ -95,29 +95,33 @@ def _root(parents: NDArray[np.int32], run: int) -> int:
     return run
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _join_rows(
-    edges: NDArray[np.int32],
-    parents: NDArray[np.int32],
-    runs: NDArray[np.int64],
-    others: NDArray[np.int64],
-    reach: int,
+    edges: NDArray[np.int32], parents: NDArray[np.int32], rows: NDArray[np.int64], row: int, before: int, reach: int
 ) -> None:
-    """Join the touching runs of two rows; with ``reach`` 1 also those that touch diagonally along x."""
-    other, last_other = others[0], others[1]
-    for run in range(runs[0], runs[1]):
+    """Join the touching runs of a row and one before it; with ``reach`` 1 also those that touch diagonally along x."""
+    other, last_other = rows[before, 0], rows[before, 1]
+    for run in range(rows[row, 0], rows[row, 1]):
         start, stop = edges[2 * run] - reach, edges[2 * run + 1] + reach
         while other < last_other and edges[2 * other + 1] <= start:
             other += 1
+        if other == last_other:
+            break
+        if edges[2 * other] >= stop:
+            continue
         root = _root(parents, run)
-        while other < last_other and edges[2 * other] < stop:
+        while True:
             other_root = _root(parents, other)
             # The earlier run is the root: a component is numbered by its first pixel.
-            parents[max(root, other_root)] = min(root, other_root)
-            root = min(root, other_root)
-            if edges[2 * other + 1] > stop - 2 * reach:
-                break  # it may touch the next run, too
+            if other_root < root:
+                parents[root] = other_root
+                root = other_root
+            elif root < other_root:
+                parents[other_root] = root
+            if other + 1 == last_other or edges[2 * other + 2] >= stop:
+                break  # the last one may touch the next run, too
             other += 1
+        parents[run] = root
 
 
 @numba.njit(cache=True, nogil=True)
@@ -125,7 +129,7 @@ def _join_in_plane(
     z: int, height: int, steps: int, edges: NDArray[np.int32], parents: NDArray[np.int32], rows: NDArray[np.int64]
 ) -> None:
     for row in range(z * height + 1, (z + 1) * height):
-        _join_rows(edges, parents, rows[row], rows[row - 1], min(steps - 1, 1))
+        _join_rows(edges, parents, rows, row, row - 1, min(steps - 1, 1))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -134,10 +138,12 @@ def _join_to_plane_before(
 ) -> None:
     for y in range(height):
         row = z * height + y
+        if rows[row, 0] == rows[row, 1]:
+            continue
         for dy in range(-1, 2):
             left = steps - 1 - abs(dy)
             if left >= 0 and 0 <= y + dy < height:
-                _join_rows(edges, parents, rows[row], rows[row - height + dy], min(left, 1))
+                _join_rows(edges, parents, rows, row, row - height + dy, min(left, 1))
 
 
 @numba.njit(cache=True, nogil=True)
