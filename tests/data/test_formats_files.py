@@ -178,6 +178,24 @@ def test_plain_pages_are_a_volume(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif").array[0], pages)
 
 
+@pytest.mark.parametrize("kind", ["plain", "imagej", "pages", "compressed"])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_truncated_stacks_are_not_read_as_shorter_ones(tmp_path, kind, share):
+    volume = RNG.integers(0, 255, (10, 50, 50), dtype=np.uint8)
+    path = tmp_path / "a.tif"
+    if kind == "pages":
+        first, *others = (Pillow.fromarray(plane) for plane in volume)
+        first.save(path, save_all=True, append_images=others)
+    else:
+        compression = "zlib" if kind == "compressed" else None
+        tifffile.imwrite(path, volume, imagej=kind == "imagej", compression=compression, metadata={"axes": "ZYX"})
+    np.testing.assert_array_equal(read_image(path).array[0], volume)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(InputError, match=r"a\.tif: .*truncated"):
+        read_image(path)
+
+
 def test_tiff_with_time_and_depth_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 4, 8, 9), np.uint8), imagej=True, metadata={"axes": "TZYX"})
     with pytest.raises(InputError, match=r"a\.tif: .*axes TZYX"):

@@ -4,6 +4,10 @@ The spacing is taken from OME metadata, from ImageJ's (``spacing`` and ``unit``)
 centimetre. A resolution in pixels per inch is a hint for printing and ignored.
 """
 
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -23,10 +27,8 @@ STACK_AXES = "ZQIT"  # depth; pages of unknown meaning; a sequence; time
 
 def read(path: Path, *, labels: bool = False) -> Image:
     """Read a TIFF file; several pages are a volume (z, y, x)."""
-    import tifffile
-
     del labels  # one reading serves both
-    with reading(path, "TIFF"), tifffile.TiffFile(path) as file:
+    with _opened(path) as file:
         axes, shape = _axes(file)
         order, sizes = _layout(path, axes, shape)
         pages = [series.asarray() for series in file.series] if len(shape) > file.series[0].ndim else None
@@ -40,9 +42,7 @@ def read(path: Path, *, labels: bool = False) -> Image:
 
 def geometry(path: Path) -> Geometry:
     """Read the tags only."""
-    import tifffile
-
-    with reading(path, "TIFF"), tifffile.TiffFile(path) as file:
+    with _opened(path) as file:
         order, sizes = _layout(path, *_axes(file))
         spacing = _spacing(path, file, order)
     channels = sizes[0] if order[0] in CHANNEL_AXES else 1
@@ -67,6 +67,35 @@ def write(path: Path, array: NDArray[Any], like: Image) -> None:
         tifffile.imwrite(
             temporary, stored, imagej=True, resolution=(1 / spacing[-1], 1 / spacing[-2]), metadata=metadata
         )
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a TIFF file, and refuse one from which tifffile would return fewer pages than were written.
+
+    Where the chain of pages is broken, as in a truncated file, tifffile says so in its log only.
+    """
+    import tifffile
+
+    complaints: list[str] = []
+    reader = threading.get_ident()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            text = record.getMessage()
+            if record.thread == reader and ("page offset" in text or "series" in text):
+                complaints.append(text)
+
+    listener = Listener(logging.ERROR)
+    log = logging.getLogger("tifffile")
+    log.addHandler(listener)
+    try:
+        with reading(path, "TIFF"), tifffile.TiffFile(path) as file:
+            yield file
+            if complaints:
+                raise InputError(f"{path}: the TIFF is truncated or damaged: {complaints[0]}")
+    finally:
+        log.removeHandler(listener)
 
 
 def _axes(file: Any) -> tuple[str, tuple[int, ...]]:
