@@ -233,10 +233,11 @@ ROW, COLUMN = np.array([np.cos(TILT), np.sin(TILT), 0]), np.array([-np.sin(TILT)
 ORIGIN, SLICE_DISTANCE, PIXEL = np.array([-12.0, 34.0, 5.0]), 2.5, (0.8, 0.6)  # rows apart, columns apart
 
 
-def write_series(folder, volume, description="T1", skip=()):
+def write_series(folder, volume, description="T1", skip=(), step=None):
     folder.mkdir(exist_ok=True)
     series = pydicom.uid.generate_uid()
     study = pydicom.uid.generate_uid()
+    step = SLICE_DISTANCE * np.cross(ROW, COLUMN) if step is None else step
     for index, slice_ in enumerate(volume):
         if index in skip:
             continue
@@ -245,7 +246,7 @@ def write_series(folder, volume, description="T1", skip=()):
         data.SeriesInstanceUID, data.StudyInstanceUID = series, study
         data.Modality, data.SeriesDescription, data.InstanceNumber = "MR", description, index + 1
         data.ImageOrientationPatient = [*ROW, *COLUMN]
-        data.ImagePositionPatient = list(ORIGIN + index * SLICE_DISTANCE * np.cross(ROW, COLUMN))
+        data.ImagePositionPatient = [round(float(value), 5) for value in ORIGIN + index * step]
         data.PixelSpacing, data.SliceThickness = list(PIXEL), SLICE_DISTANCE
         data.Rows, data.Columns = slice_.shape
         data.BitsAllocated = data.BitsStored = 16
@@ -301,6 +302,18 @@ def test_missing_slice_is_reported(tmp_path):
     write_series(tmp_path / "gap", VOLUME, skip=(2,))
     with pytest.raises(InputError, match=r"lie 5 mm apart; a slice is missing"):
         read_image(tmp_path / "gap")
+
+
+def test_several_images_per_place_are_reported(tmp_path):
+    write_series(tmp_path / "still", VOLUME, step=np.zeros(3))
+    with pytest.raises(InputError, match="every slice must be stored once"):
+        read_image(tmp_path / "still")
+
+
+def test_tilted_gantry_is_reported(tmp_path):
+    write_series(tmp_path / "tilted", VOLUME, step=np.array([0.0, 0.5, 2.5]))
+    with pytest.raises(InputError, match="sheared"):
+        read_image(tmp_path / "tilted")
 
 
 def test_folder_without_series(tmp_path):

@@ -25,6 +25,14 @@ def load_case(case: CaseFiles, dataset: DatasetFolder) -> tuple[Image, Image | N
     InputError
         A file cannot be read; channels or label differ in shape or place; the number of channels is not the
         dataset's; or a label value is not declared.
+
+    Examples
+    --------
+    >>> from shapewright.data import samples
+    >>> dataset = samples.load("nuclei")
+    >>> image, labels = load_case(dataset.cases[0], dataset)
+    >>> image.channels, labels.array.max()
+    (3, np.uint8(1))
     """
     image = _load_channels(case, dataset)
     if case.label is None:

@@ -101,6 +101,14 @@ def read_split(path: str | os.PathLike[str], ids: Iterable[str] | None = None, *
     ------
     InputError
         The file cannot be understood, or :func:`check_split` finds fault with it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "split.csv"
+    >>> write_split(path, {"train": ["a", "b"], "test": ["c"]})
+    >>> read_split(path, ids=["a", "b", "c"])
+    {'train': ('a', 'b'), 'test': ('c',)}
     """
     source = existing(path)
     try:

@@ -109,6 +109,13 @@ def read_labels(path: str | os.PathLike[str]) -> Image:
     ------
     InputError
         As :func:`read_image`; and for several channels (colours) or values that are not whole.
+
+    Examples
+    --------
+    >>> from shapewright.data import samples
+    >>> labels = read_labels(samples.load("hippocampus").cases[0].label)
+    >>> labels.array.dtype, np.unique(labels.array)
+    (dtype('uint8'), array([0, 1, 2], dtype=uint8))
     """
     image = _read(existing(path), labels=True)
     if image.channels != 1:
@@ -120,7 +127,20 @@ def read_labels(path: str | os.PathLike[str]) -> Image:
 
 
 def read_geometry(path: str | os.PathLike[str]) -> Geometry:
-    """Read shape, spacing and affine, without the values where the format allows (NIfTI, PNG, TIFF)."""
+    """Read shape, spacing and affine, without the values where the format allows (NIfTI, PNG, TIFF).
+
+    Raises
+    ------
+    InputError
+        As :func:`read_image`.
+
+    Examples
+    --------
+    >>> from shapewright.data import samples
+    >>> geometry = read_geometry(samples.load("vessels").cases[0].images[0])
+    >>> geometry.channels, geometry.spatial_shape
+    (3, (960, 999))
+    """
     found = existing(path)
     return _format(found).geometry(found)
 
@@ -145,6 +165,16 @@ def write_labels(path: str | os.PathLike[str], labels: NDArray[Any], *, like: Im
     InputError
         Another shape than the image, values that are not whole, a format that cannot hold them, or a disk that is
         full or not writable.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from shapewright.data import samples
+    >>> image = read_image(samples.load("hippocampus").cases[0].images[0]).canonical()
+    >>> path = Path(tempfile.mkdtemp()) / "bright.nii.gz"
+    >>> write_labels(path, image.array[0] > image.array.mean(), like=image)
+    >>> bool((read_labels(path).affine == image.affine).all())
+    True
     """
     array = _with_channel(labels, like, "labels")
     if len(array) != 1:
@@ -170,6 +200,11 @@ def write_image(path: str | os.PathLike[str], array: NDArray[Any], *, like: Imag
         [C, *spatial] or [*spatial] in the orientation of ``like.array``; written as float32 where floating.
     like
         The image whose geometry the file gets.
+
+    Raises
+    ------
+    InputError
+        As :func:`write_labels`.
     """
     stored = _with_channel(array, like, "array")
     if stored.dtype == np.bool_:

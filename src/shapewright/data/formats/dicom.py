@@ -16,6 +16,8 @@ from shapewright.errors import InputError
 POSITION = "0020|0032"  # Image Position (Patient)
 DESCRIPTION = "0008|103e"  # Series Description
 GAP_TOLERANCE = 0.1  # of the slice distance; rounding in headers stays far below, a missing slice far above
+SAME_PLACE = 1e-3  # mm between slices below which they show the same place
+STRAIGHT = np.cos(np.deg2rad(0.5))  # least cosine between slice steps and slice normal
 
 
 def read(path: Path, *, labels: bool = False) -> Image:
@@ -67,22 +69,34 @@ def _read_series(folder: Path) -> Any:
     reader.SetFileNames(files)
     reader.MetaDataDictionaryArrayUpdateOn()
     image = reader.Execute()
-    _check_gaps(folder, reader, files)
+    _check_grid(folder, reader, files, np.array(image.GetDirection()).reshape(3, 3)[:, 2])
     return image
 
 
-def _check_gaps(folder: Path, reader: Any, files: tuple[str, ...]) -> None:
-    """Refuse a series with a missing slice: its volume would be deformed without a word."""
-    if len(files) < 3 or not all(reader.HasMetaDataKey(i, POSITION) for i in range(len(files))):
+def _check_grid(folder: Path, reader: Any, files: tuple[str, ...], normal: NDArray[np.float64]) -> None:
+    """Refuse a series whose slices are not one regular grid: its volume would be deformed without a word."""
+    if len(files) < 2 or not all(reader.HasMetaDataKey(index, POSITION) for index in range(len(files))):
         return
-    positions = np.array([[float(v) for v in reader.GetMetaData(i, POSITION).split("\\")] for i in range(len(files))])
-    gaps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    positions = np.array([reader.GetMetaData(index, POSITION).split("\\") for index in range(len(files))], dtype=float)
+    steps = np.diff(positions, axis=0)
+    gaps = np.linalg.norm(steps, axis=1)
     usual = float(np.median(gaps))
     worst = int(np.argmax(np.abs(gaps - usual)))
+    pair = f"{Path(files[worst]).name} and {Path(files[worst + 1]).name}"
+    if gaps.min() < SAME_PLACE:
+        raise InputError(
+            f"{folder}: every slice must be stored once; the series holds several images per place (time points or "
+            "echoes). Separate them"
+        )
     if abs(gaps[worst] - usual) > GAP_TOLERANCE * usual:
         raise InputError(
-            f"{folder}: slices must lie {usual:g} mm apart like most of the series, but {Path(files[worst]).name} and "
-            f"{Path(files[worst + 1]).name} lie {gaps[worst]:g} mm apart; a slice is missing or stored twice"
+            f"{folder}: slices must lie {usual:g} mm apart like most of the series, but {pair} lie {gaps[worst]:g} mm "
+            "apart; a slice is missing"
+        )
+    if np.abs(steps @ normal / gaps).min() < STRAIGHT:
+        raise InputError(
+            f"{folder}: slices must be stacked along their normal; these are sheared (a tilted gantry). Resample the "
+            "series first, for example with dcm2niix"
         )
 
 
