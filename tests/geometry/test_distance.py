@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
 from shapewright.errors import InputError
-from shapewright.geometry import distance_transform
+from shapewright.geometry import distance_transform, label_distance
 
 METRICS = ("euclidean", "squared_euclidean", "chebyshev", "taxicab")
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=9))
@@ -155,3 +155,32 @@ def test_wrong_arguments_are_named():
         distance_transform(mask.astype(float))
     with pytest.raises(InputError, match="Compare with the label first"):
         distance_transform(mask.astype(int) + 3)
+
+
+@given(
+    arrays(np.int16, array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=9), elements=st.integers(-1, 2)),
+    st.lists(st.floats(0.2, 4), min_size=3, max_size=3),
+)
+@settings(max_examples=100, deadline=None)
+def test_label_distance_is_the_sum_over_the_labels(labels, spacing):
+    spacing = spacing[: labels.ndim]
+    present = np.unique(labels)
+    expected = sum(
+        np.where(labels == label, distance_transform(labels == label, spacing=spacing), 0) for label in present
+    )
+    np.testing.assert_allclose(label_distance(labels, spacing=spacing), expected, rtol=1e-6)
+
+
+def test_label_distance_of_large_regions():
+    rng = np.random.default_rng(11)
+    centres = ndimage.distance_transform_edt(rng.random((150, 170)) > 1e-3, return_indices=True)[1]
+    cells = np.stack([centres[0] * 1000 + centres[1], np.full((150, 170), 3)])
+    cells[1, 80, 90] = 4
+    got = label_distance(torch.from_numpy(cells), spatial_dims=2).numpy()
+    expected = np.zeros(cells.shape)
+    for image, distances in zip(cells, expected, strict=True):
+        for cell in np.unique(image):
+            distances += ndimage.distance_transform_edt(image == cell)
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+    with pytest.raises(InputError, match="labels must be integers"):
+        label_distance(np.zeros((4, 4)))

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shapewright.arrays import Array, as_binary, as_numpy, check_spacing, check_spatial_dims, same_kind
+from shapewright.arrays import Array, as_binary, check_spacing, check_spatial_dims, same_kind
 from shapewright.errors import InputError, unknown
 from shapewright.geometry._distance_kernels import row_costs, signed_column_costs
 from shapewright.geometry._threads import in_threads
-from shapewright.geometry.distance import axis_costs, column_blocks
+from shapewright.geometry.distance import as_labels, axis_costs, column_blocks
 
 Convention = Literal["half", "plain", "kervadec"]
 CONVENTIONS: tuple[Convention, ...] = ("half", "plain", "kervadec")
@@ -86,7 +86,7 @@ def signed_distance(
     dims = check_spatial_dims(spatial_dims, binary.shape)
     steps = check_spacing(spacing, dims)
     _check_names(convention, empty)
-    maps = _signed(binary.view(np.uint8), np.ones(1, np.int64), steps, convention, empty)
+    maps = _signed(binary.view(np.uint8), np.ones(1, np.uint8), steps, convention, empty)
     return same_kind(maps.reshape(binary.shape), mask)
 
 
@@ -127,17 +127,16 @@ def class_distance_maps(
     >>> class_distance_maps(labels, num_classes=3)[1]
     array([[ 1.5,  0.5, -0.5, -0.5,  0.5,  1.5]], dtype=float32)
     """
-    array = as_numpy(labels, "labels")
-    if not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_):
-        raise InputError(f"labels must be integers; got {array.dtype}")
+    array = as_labels(labels, "labels")
     if num_classes < 1:
         raise InputError(f"num_classes must be at least 1; got {num_classes}")
     dims = check_spatial_dims(spatial_dims, array.shape)
     steps = check_spacing(spacing, dims)
     _check_names(convention, "zero")
-    if array.dtype == np.bool_:
-        array = array.view(np.uint8)
-    return same_kind(_signed(array, np.arange(num_classes), steps, convention, "zero"), labels)
+    if num_classes - 1 > np.iinfo(array.dtype).max:
+        array = array.astype(np.int64)
+    classes = np.arange(num_classes, dtype=array.dtype)
+    return same_kind(_signed(array, classes, steps, convention, "zero"), labels)
 
 
 def _check_names(convention: str, empty: str) -> None:
@@ -149,7 +148,7 @@ def _check_names(convention: str, empty: str) -> None:
 
 def _signed(
     labels: NDArray[Any],
-    classes: NDArray[np.int64],
+    classes: NDArray[Any],
     spacing: tuple[float, ...],
     convention: Convention,
     empty: str,

@@ -62,7 +62,7 @@ def object_size(
     distances = distance_transform(binary, metric="chebyshev", spacing=steps, spatial_dims=dims)
     radii = np.asarray(distances.max(axis=tuple(range(-dims, 0)), initial=0))
     radii[np.isinf(radii)] = _full_radius(binary.shape[-dims:], steps)
-    return same_kind(2 * radii, mask).reshape(binary.shape[:-dims])
+    return same_kind(np.asarray(2 * radii), mask).reshape(binary.shape[:-dims])
 
 
 def flip_sizes(
@@ -170,13 +170,13 @@ def _flipped_radii(mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> NDArr
     dims = len(spacing)
     spatial = mask.shape[-dims:]
     volumes = (prod(mask.shape[:-dims]), prod(spatial[:-2]), *spatial[-2:])
-    distances, sources = (part.reshape(volumes[0], 2, *volumes[1:]) for part in _two_nearest(mask, spacing))
+    distances, sources = _two_nearest(mask, spacing)
     levels = [_costs(length, step) for length, step in zip(spatial, spacing, strict=True)]
     radii = np.empty(volumes, np.float32)
     kernel = partial(
         flipped_radii,
-        distances,
-        sources,
+        distances.reshape(volumes[0], 2, *volumes[1:]),
+        sources.reshape(volumes[0], 2, *volumes[1:]),
         np.unique(np.concatenate([*levels, np.array([np.inf], np.float32)])),
         np.array((1.0,) * (3 - dims) + spacing),
         _full_radius(spatial, spacing),
