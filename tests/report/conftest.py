@@ -34,7 +34,7 @@ def volume(shape: Sequence[int], shift: int, radius: float) -> np.ndarray[Any, n
 def write_files(folder: Path, case: str, shape: Sequence[int], shift: int) -> dict[str, Any]:
     """Write image, truth and prediction of a case; volumes as NIfTI, images as PNG."""
     safe = "".join(letter if letter.isalnum() else "_" for letter in case)
-    rng = np.random.default_rng(len(case) + shift)
+    rng = np.random.default_rng(len(case))
     radius = min(size for size in shape if size > 1) / 3
     truth, prediction = volume(shape, 0, radius), volume(shape, shift, radius)
     image = (truth * 60 + rng.integers(0, 60, shape)).astype(np.uint8)

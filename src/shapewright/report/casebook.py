@@ -9,7 +9,7 @@ from shapewright.report.pictures import SMALL, Panel, error_panels, overlay_pane
 from shapewright.report.run import Run
 from shapewright.report.surface_error import SurfaceError, common_scale, surface_error
 from shapewright.report.tables import headline_metrics, metric_of
-from shapewright.report.volumes import CaseVolumes, largest_sections, read_case
+from shapewright.report.volumes import CaseVolumes, crop_together, largest_sections, read_case
 from shapewright.report.wording import number
 
 GALLERY_LIMIT = 60
@@ -59,10 +59,13 @@ class Featured:
     scale: float
 
 
-@dataclass
-class _Measured:
-    volumes: CaseVolumes
-    error: SurfaceError
+@dataclass(frozen=True)
+class Shown:
+    """A case of a run, to be shown in a role."""
+
+    run: Run
+    case: str
+    role: str
 
 
 def landmark_cases(ranked: Sequence[str]) -> dict[str, str]:
@@ -83,18 +86,24 @@ def landmark_cases(ranked: Sequence[str]) -> dict[str, str]:
     return roles
 
 
-def feature(shown: Sequence[tuple[Run, str, str]]) -> Featured:
-    """Make the large pictures of some cases, their surface errors on one scale of colours.
+def feature(groups: Sequence[Sequence[Shown]]) -> list[Featured]:
+    """Make the large pictures of some cases, all surface errors on one scale of colours.
 
     Parameters
     ----------
-    shown
-        Run, case and role of each.
+    groups
+        Each group is one case, in one or several runs: these are shown in the same planes.
     """
-    measured = [_measure(run, case) for run, case, _ in shown]
-    scale = common_scale(item.error for item in measured if isinstance(item, _Measured))
-    cases = [_featured(run, case, role, item, scale) for (run, case, role), item in zip(shown, measured, strict=True)]
-    return Featured(cases, scale)
+    volumes = [_read_group(group) for group in groups]
+    errors = [[surface_error(case) if isinstance(case, CaseVolumes) else None for case in group] for group in volumes]
+    scale = common_scale(error for group in errors for error in group if error)
+    return [
+        Featured(
+            [_featured(*member, _worst_place(of_group), scale) for member in zip(group, read, of_group, strict=True)],
+            scale,
+        )
+        for group, read, of_group in zip(groups, volumes, errors, strict=True)
+    ]
 
 
 def gallery(run: Run, cases: Sequence[str], anchors: dict[str, str]) -> list[CasePictures]:
@@ -127,26 +136,41 @@ def _read(run: Run, case: str) -> CaseVolumes | str:
         return str(error)
 
 
-def _measure(run: Run, case: str) -> _Measured | str:
-    volumes = _read(run, case)
-    return volumes if isinstance(volumes, str) else _Measured(volumes, surface_error(volumes))
+def _read_group(group: Sequence[Shown]) -> list[CaseVolumes | str]:
+    """Return the voxels of one case in several runs, cropped alike."""
+    read = [_read(shown.run, shown.case) for shown in group]
+    found = [case for case in read if isinstance(case, CaseVolumes)]
+    if not found:
+        return read
+    alike = len({case.truth.shape for case in found}) == 1
+    cropped = iter(crop_together(found) if alike else [crop_together([case])[0] for case in found])
+    return [next(cropped) if isinstance(case, CaseVolumes) else case for case in read]
 
 
-def _featured(run: Run, case: str, role: str, measured: _Measured | str, scale: float) -> CasePictures:
-    scores = score_lines(run, case)
-    if isinstance(measured, str):
-        return CasePictures(case, role=role, scores=scores, problem=measured)
-    volumes, error = measured.volumes, measured.error
-    title = f"{run.name}, case {case}"
+def _worst_place(errors: Sequence[SurfaceError | None]) -> tuple[int, ...] | None:
+    """Return where any of the runs errs most."""
+    measured = [error for error in errors if error and error.worst is not None]
+    return max(measured, key=lambda error: error.largest).worst if measured else None
+
+
+def _featured(
+    shown: Shown, volumes: CaseVolumes | str, error: SurfaceError | None, place: tuple[int, ...] | None, scale: float
+) -> CasePictures:
+    scores = score_lines(shown.run, shown.case)
+    if isinstance(volumes, str) or error is None:
+        return CasePictures(shown.case, role=shown.role, scores=scores, problem=str(volumes))
+    title = f"{shown.run.name}, case {shown.case}"
     overlay = f"Contours of truth and prediction, {title}"
     strips = [Strip(_sections_title(volumes), overlay_panels(volumes, largest_sections(volumes), title=overlay))]
+    if volumes.spatial_dims == 3 and place is not None:
+        strips.append(Strip("At the largest error", overlay_panels(volumes, place, title=overlay)))
+    problem = ""
     if error.worst is None:
-        return CasePictures(case, role=role, scores=scores, strips=strips, problem=_no_surface(volumes))
-    if volumes.spatial_dims == 3:
-        strips.append(Strip("At the largest error", overlay_panels(volumes, error.worst, title=overlay)))
-    errors = error_panels(volumes, error, scale, title=f"Surface error in mm, {title}")
-    strips.append(Strip("Distance of the predicted surface to the true one", errors))
-    return CasePictures(case, role=role, scores=scores, strips=strips)
+        problem = _no_surface(volumes)
+    else:
+        errors = error_panels(volumes, error, scale, title=f"Surface error in mm, {title}")
+        strips.append(Strip("Distance of the predicted surface to the true one", errors))
+    return CasePictures(shown.case, role=shown.role, scores=scores, strips=strips, problem=problem)
 
 
 def _sections_title(volumes: CaseVolumes) -> str:
@@ -167,5 +191,6 @@ def _small(run: Run, case: str, anchor: str) -> CasePictures:
     if isinstance(volumes, str):
         return CasePictures(case, anchor=anchor, scores=scores, problem=volumes)
     title = f"Contours of truth and prediction, case {case}"
+    volumes = crop_together([volumes])[0]
     panels = overlay_panels(volumes, largest_sections(volumes), title=title, size=SMALL)
     return CasePictures(case, anchor=anchor, scores=scores, strips=[Strip("", panels)])

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from shapewright.errors import InputError
 from shapewright.metrics import Comparison, compare
-from shapewright.report.casebook import Featured, feature
+from shapewright.report.casebook import Featured, Shown, feature
 from shapewright.report.charts import COLOURS, Chart, Estimate, interval_chart
 from shapewright.report.curves import comparison_charts
 from shapewright.report.run import Run
@@ -74,7 +74,6 @@ class ComparisonPage:
     charts: list[Chart]
     cases: Table
     pictures: list[ComparedCase]
-    scale: float
     glossary: list[tuple[str, str]]
     tolerance: float | None
 
@@ -87,7 +86,6 @@ def comparison_page(runs: Sequence[Run], title: str | None = None) -> Comparison
     """Collect everything that the page of several runs shows."""
     names = short_names(runs)
     differences, problems = _paired(runs, names)
-    pictures, scale = _pictures(runs, names)
     datasets = list(dict.fromkeys(run.dataset for run in runs))
     return ComparisonPage(
         title=title or f"{_subject(runs)} on {listing(datasets)}",
@@ -103,8 +101,7 @@ def comparison_page(runs: Sequence[Run], title: str | None = None) -> Comparison
         summary=_summary(runs, names, differences),
         charts=comparison_charts(runs, names),
         cases=_cases(runs, names),
-        pictures=pictures,
-        scale=scale,
+        pictures=_pictures(runs, names),
         glossary=glossary(runs),
         tolerance=runs[0].evaluation.get("tolerance_mm"),
     )
@@ -235,12 +232,14 @@ def verdict(name: str, found: Comparison) -> str:
     >>> verdict("hd95", Comparison(9, 2.0, 2.5, 0.5, -0.1, 1.1, 0.1))
     'no clear difference'
     """
+    metric = metric_of(name)
+    if metric.perfect is None:
+        return NOTHING
     if found.ci_low <= 0 <= found.ci_high:
         return "no clear difference"
-    higher_is_better = metric_of(name).higher_is_better
-    if higher_is_better is None:
+    if metric.higher_is_better is None:
         return "higher" if found.difference > 0 else "lower"
-    return "better" if (found.difference > 0) == higher_is_better else "worse"
+    return "better" if (found.difference > 0) == metric.higher_is_better else "worse"
 
 
 def _summary(runs: Sequence[Run], names: Sequence[str], differences: Sequence[Differences]) -> Table:
@@ -310,21 +309,19 @@ def _cases(runs: Sequence[Run], names: Sequence[str]) -> Table:
     return Table(title, columns, [row for _, row in rows], sortable=True, groups=labels if len(labels) > 1 else [])
 
 
-def _pictures(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[ComparedCase], float]:
-    """Return the shared cases in which the last run gains most, is near the median, and loses most."""
+def _pictures(runs: Sequence[Run], names: Sequence[str]) -> list[ComparedCase]:
+    """Return the shared cases in which the last run does best, as usual, and worst against the first."""
     shared, ranking = shared_cases(runs), headline_metrics(runs[0])
     if not shared or not ranking:
-        return [], 1.0
-    gains = sorted(shared, key=lambda case: _gain(runs[0], runs[-1], case, ranking[0]))
-    roles = {gains[-1]: f"{names[-1]} gains most", gains[0]: f"{names[-1]} loses most"}
-    roles = {gains[len(gains) // 2]: "Median difference"} | roles
-    shown = [(run, case, name) for case in roles for run, name in zip(runs, names, strict=True)]
-    featured = feature(shown)
-    cases = []
-    for index, (case, role) in enumerate(roles.items()):
-        part = featured.cases[index * len(runs) : (index + 1) * len(runs)]
-        cases.append(ComparedCase(case, role, Featured(part, featured.scale)))
-    return cases, featured.scale
+        return []
+    gains = sorted(shared, key=lambda case: _gain(runs[0], runs[-1], case, ranking[0]), reverse=True)
+    roles = {
+        gains[0]: f"Best for {names[-1]} against {names[0]}",
+        gains[len(gains) // 2]: f"Median difference of {names[-1]} to {names[0]}",
+        gains[-1]: f"Worst for {names[-1]} against {names[0]}",
+    }
+    featured = feature([[Shown(run, case, name) for run, name in zip(runs, names, strict=True)] for case in roles])
+    return [ComparedCase(case, role, group) for (case, role), group in zip(roles.items(), featured, strict=True)]
 
 
 def _gain(first: Run, other: Run, case: str, name: str) -> float:

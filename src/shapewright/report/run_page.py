@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from shapewright.report.casebook import CasePictures, Featured, feature, gallery, landmark_cases
+from shapewright.report.casebook import CasePictures, Featured, Shown, feature, gallery, landmark_cases
 from shapewright.report.charts import COLOURS, Chart, Estimate, interval_chart
 from shapewright.report.curves import run_charts
 from shapewright.report.run import Run
@@ -62,7 +62,7 @@ class RunPage:
     charts: list[Chart]
     summary: Table
     cases: Table
-    featured: Featured
+    featured: Featured | None
     gallery: list[CasePictures]
     gallery_left_out: int
     glossary: list[tuple[str, str]]
@@ -73,7 +73,6 @@ class RunPage:
 def run_page(run: Run, title: str | None = None) -> RunPage:
     """Collect everything that the page of a run shows."""
     ranked = worst_first(run)
-    roles = landmark_cases(ranked)
     anchors = {case: f"case-{index}" for index, case in enumerate(ranked, start=1)}
     small = gallery(run, ranked, anchors)
     shown = {picture.case for picture in small}
@@ -90,7 +89,7 @@ def run_page(run: Run, title: str | None = None) -> RunPage:
         charts=run_charts(run),
         summary=summary_table(run),
         cases=case_table(run, {case: f"#{anchor}" for case, anchor in anchors.items() if case in shown}),
-        featured=feature([(run, case, role) for case, role in roles.items()]),
+        featured=_featured(run, ranked),
         gallery=small,
         gallery_left_out=len(ranked) - len(small),
         glossary=glossary([run]),
@@ -176,6 +175,12 @@ def bounds_of(name: str, values: Sequence[float]) -> tuple[float, float]:
     if metric.upper == 1:
         return max(0.0, math.floor(min(low, 0.89) * 10) / 10), 1.0
     return (0.0 if metric.lower == 0 else low), (high if high > low else low + 1.0)
+
+
+def _featured(run: Run, ranked: Sequence[str]) -> Featured | None:
+    """Return the worst, median and best case with large pictures."""
+    groups = feature([[Shown(run, case, role)] for case, role in landmark_cases(ranked).items()])
+    return Featured([case for group in groups for case in group.cases], groups[0].scale) if groups else None
 
 
 def _verdict(run: Run, label: str) -> Verdict:

@@ -35,6 +35,11 @@ class SurfaceError:
         flat = int(np.nanargmax(np.abs(self.distances)))
         return tuple(int(index) for index in np.unravel_index(flat, self.distances.shape))
 
+    @property
+    def largest(self) -> float:
+        """The largest distance in mm; 0 where there is none."""
+        return float(np.nanmax(np.abs(self.distances), initial=0.0))
+
 
 def surface_error(case: CaseVolumes) -> SurfaceError:
     """Measure every label's predicted surface voxels against the true surface voxels of the same label.

@@ -1,7 +1,7 @@
 """The voxels behind a picture: one case's image, truth and prediction, and planes through them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,12 @@ ANATOMICAL_PLANES = ("axial", "coronal", "sagittal")
 
 @dataclass(frozen=True)
 class CaseVolumes:
-    """One case's voxels, cropped to where something is to be seen.
+    """One case's voxels.
 
     Attributes
     ----------
     image
-        ``[*spatial]``, or ``[*spatial, 3]`` for a colour image, as uint8.
+        ``[*spatial]``, or ``[*spatial, 3]`` for a colour image.
     truth, prediction
         Label values, ``[*spatial]``.
     spacing
@@ -34,7 +34,7 @@ class CaseVolumes:
         pictures show what radiologists are used to: head or front up, the patient's right on the left. Indices fall.
     """
 
-    image: NDArray[np.uint8]
+    image: NDArray[Any]
     truth: NDArray[Any]
     prediction: NDArray[Any]
     spacing: tuple[float, ...]
@@ -62,7 +62,7 @@ class Plane:
     Attributes
     ----------
     image, truth, prediction
-        The plane's pixels, rows first.
+        The plane's pixels, rows first; the image stretched to 8 bits.
     spacing
         mm per pixel along rows and columns.
     caption
@@ -77,7 +77,7 @@ class Plane:
 
 
 def read_case(files: CaseFiles) -> CaseVolumes:
-    """Read a case and crop it to its foreground with a margin.
+    """Read a case, turned as it is shown; a volume of one slice becomes an image.
 
     Raises
     ------
@@ -96,30 +96,44 @@ def read_case(files: CaseFiles) -> CaseVolumes:
             f"and {prediction.shape}"
         )
     anatomical = image.affine is not None and image.spatial_dims == 3
-    box = _box((truth != 0) | (prediction != 0))
-    turned = tuple(
-        part if not anatomical else slice(part.stop - 1, part.start - 1 if part.start else None, -1) for part in box
-    )
-    shape = truth[turned].shape
-    thick = tuple(slice(None) if size > 1 else 0 for size in shape)  # a volume of one slice is an image
-    kept = [axis for axis, size in enumerate(shape) if size > 1]
+    turned = tuple(0 if size == 1 else slice(None, None, -1 if anatomical else 1) for size in truth.shape)
+    thick = [axis for axis, size in enumerate(truth.shape) if size > 1]
     return CaseVolumes(
-        image=_grey_or_colour(image.array[(slice(None), *turned)][(slice(None), *thick)]),
-        truth=truth[turned][thick],
-        prediction=prediction[turned][thick],
-        spacing=tuple(image.spacing[axis] for axis in kept),
-        first=tuple(turned[axis].start for axis in kept),
+        image=_shown_channels(image.array[(slice(None), *turned)]),
+        truth=truth[turned],
+        prediction=prediction[turned],
+        spacing=tuple(image.spacing[axis] for axis in thick),
+        first=tuple(truth.shape[axis] - 1 if anatomical else 0 for axis in thick),
         anatomical=anatomical,
     )
 
 
+def crop_together(cases: Sequence[CaseVolumes]) -> list[CaseVolumes]:
+    """Crop cases of one shape to what is foreground in any of them, with a margin, and stretch their images to 8 bits.
+
+    Parameters
+    ----------
+    cases
+        The same case in one or several runs.
+    """
+    box = _box(np.logical_or.reduce([(case.truth != 0) | (case.prediction != 0) for case in cases]))
+    return [
+        replace(
+            case,
+            image=_stretched(case.image[box]),
+            truth=case.truth[box],
+            prediction=case.prediction[box],
+            first=tuple(case.index(axis, part.start) for axis, part in enumerate(box)),
+        )
+        for case in cases
+    ]
+
+
 def _declared(labels: NDArray[Any], files: CaseFiles) -> NDArray[Any]:
     """Return labels with everything that is not one of them made background."""
-    if files.binary:
-        return (labels != 0).astype(np.uint8)
     if not files.values:
         return labels
-    declared: NDArray[Any] = np.where(np.isin(labels, files.values), labels, 0)
+    declared: NDArray[Any] = labels != 0 if files.binary else np.where(np.isin(labels, files.values), labels, 0)
     return declared
 
 
@@ -141,8 +155,8 @@ def _extent(case: CaseVolumes) -> str:
 
 
 def largest_sections(case: CaseVolumes) -> tuple[int, ...]:
-    """Return, per axis, the index of the plane with the most foreground in truth and prediction together."""
-    foreground = (case.truth != 0) | (case.prediction != 0)
+    """Return, per axis, the index of the plane with most of the truth (of the prediction where the truth is empty)."""
+    foreground = case.truth != 0 if (case.truth != 0).any() else case.prediction != 0
     axes = range(foreground.ndim)
     areas = (foreground.sum(axis=tuple(other for other in axes if other != axis)) for axis in axes)
     if not foreground.any():
@@ -183,11 +197,15 @@ def _box(foreground: NDArray[np.bool_]) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def _grey_or_colour(channels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return the first channel, or the three of a colour image, stretched between the 0.5th and 99.5th percentile."""
-    shown = np.moveaxis(channels, 0, -1) if channels.shape[0] == 3 and channels.ndim == 3 else channels[0]
-    values = np.nan_to_num(shown.astype(np.float32))
+def _shown_channels(channels: NDArray[Any]) -> NDArray[Any]:
+    """Return the first channel, or the three of a colour image as the last axis."""
+    return np.moveaxis(channels, 0, -1) if channels.shape[0] == 3 and channels.ndim == 3 else channels[0]
+
+
+def _stretched(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return an image as 8 bits, its range the 0.5th to 99.5th percentile."""
+    values = np.nan_to_num(image.astype(np.float32))
     low, high = np.percentile(values, (0.5, 99.5))
     scaled = (values - low) / max(float(high - low), 1e-12)
-    grey: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
-    return grey
+    stretched: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    return stretched
