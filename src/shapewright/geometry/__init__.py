@@ -5,6 +5,7 @@ from shapewright.geometry.components import holes as holes
 from shapewright.geometry.components import largest_component as largest_component
 from shapewright.geometry.distance import distance_transform as distance_transform
 from shapewright.geometry.distance import label_distance as label_distance
+from shapewright.geometry.geodesic import geodesic_distance as geodesic_distance
 from shapewright.geometry.objects import ObjectRow as ObjectRow
 from shapewright.geometry.objects import object_table as object_table
 from shapewright.geometry.signed import class_distance_maps as class_distance_maps
