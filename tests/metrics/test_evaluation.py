@@ -123,6 +123,14 @@ def test_topology():
     assert [scores[name] for name in columns] == [2, 1, 0, 1, 0, 2]
 
 
+def test_pixels_outside_the_mask_are_background():
+    pred, truth = two_label_map(1), two_label_map(2)
+    mask = np.random.default_rng(0).random(pred.shape) < 0.7
+    assert evaluate(pred, truth, mask=mask) == evaluate(np.where(mask, pred, 0), np.where(mask, truth, 0))
+    with pytest.raises(InputError, match="mask must have the shape"):
+        evaluate(pred, truth, mask=mask[1:])
+
+
 def test_tensors_and_any_integers():
     pred, truth = two_label_map(1), two_label_map(2)
     expected = evaluate(pred, truth, spacing=SPACING)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shapewright.arrays import AnyArray, check_spacing
+from shapewright.arrays import AnyArray, as_binary, check_spacing
 from shapewright.errors import InputError
 from shapewright.geometry import betti_numbers
 from shapewright.metrics._masks import check_image_pair, label_boxes, label_map, union_box
@@ -26,6 +26,7 @@ def evaluate(
     labels: Mapping[str, int | Sequence[int]] | None = None,
     tolerance: float = 1.0,
     topology: bool = False,
+    mask: AnyArray | None = None,
 ) -> dict[str, dict[str, float]]:
     """Return all metrics of one case for every label.
 
@@ -43,6 +44,8 @@ def evaluate(
         differ by.
     topology
         Also count components, holes and cavities; see :func:`shapewright.geometry.betti_numbers`.
+    mask
+        Binary mask of the pixels to judge: outside it both maps count as background. ``None`` judges all.
 
     Returns
     -------
@@ -73,6 +76,11 @@ def evaluate(
     check_image_pair(p, t)
     mm = check_spacing(spacing, p.ndim)
     check_tolerance(tolerance)
+    if mask is not None:
+        judged = as_binary(mask, "mask")
+        if judged.shape != p.shape:
+            raise InputError(f"mask must have the shape of the label maps, {p.shape}; got {judged.shape}")
+        p, t = p * judged, t * judged
     boxes = label_boxes(p, t)
     groups = _label_groups(labels, boxes)
     return {name: _scores_of(values, p, t, boxes, mm, tolerance, topology) for name, values in groups.items()}

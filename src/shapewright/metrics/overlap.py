@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shapewright.arrays import AnyArray, as_binary, check_spacing
+from shapewright.arrays import AnyArray, as_binary, check_spacing, check_spatial_dims
 from shapewright.metrics._masks import binary_pair
 
 
@@ -93,7 +93,7 @@ def volume(mask: AnyArray, *, spacing: Sequence[float] | float | None = None) ->
     3.0
     """
     binary = as_binary(mask, "mask")
-    return float(_count(binary)) * math.prod(check_spacing(spacing, binary.ndim))
+    return _count(binary) * math.prod(check_spacing(spacing, check_spatial_dims(None, binary.shape)))
 
 
 def relative_error_percent(pred: float, truth: float) -> float:

@@ -7,6 +7,9 @@ distance between identical masks is exactly 0. Positions on grid corners make di
 directions, where the corners around a surface form a thin layer, they come out short by up to half a voxel. Outside
 the image is background: where an object touches the border, its surface is there.
 
+These are the elements and positions of DeepMind's ``surface-distance`` package. In 2D all results are equal; in 3D the
+percentiles and shares differ in the fourth digit, because elements that are not flat are spanned by other triangles.
+
 **Empty masks** (the same everywhere in this module): both empty is perfect agreement, distance 0 and surface Dice 1;
 with one empty every distance is the diagonal of the image in mm and the surface Dice is 0. Nothing is ever NaN.
 
