@@ -11,7 +11,7 @@ import yaml
 from shapewright.cli.parsers import explain
 from shapewright.errors import InputError, suggest, unknown
 from shapewright.methods import config_class, info, presets
-from shapewright.training.config import SECTIONS, RunConfig
+from shapewright.training.config import SECTIONS, RunConfig, read_run_config
 
 _DESCRIPTION = """\
 {title}
@@ -66,6 +66,12 @@ def run_parser(method: str, preset: Mapping[str, Any]) -> Any:
     return parser
 
 
+def run_config(tree: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration that a nested mapping of options describes, defaults filled in."""
+    method = str(tree["method"])
+    return read_run_config(yaml.safe_dump(dict(tree)), config_class(method), "the configuration")
+
+
 def parse_run(argv: Sequence[str]) -> tuple[RunConfig, argparse.Namespace]:
     """Return the configuration that the arguments describe, and the options beside it (``out``, ``evaluate``).
 
@@ -92,7 +98,7 @@ def parse_run(argv: Sequence[str]) -> tuple[RunConfig, argparse.Namespace]:
         raise SystemExit(0)
     try:
         namespace = parser.parse_args(rest)
-        built = parser.instantiate_classes(namespace)
+        built = parser.instantiate(namespace)
     except SystemExit:
         raise
     except Exception as error:

@@ -24,7 +24,6 @@ def summary_lines(evaluation: Mapping[str, Any]) -> list[str]:
     for label, metrics in summary.items():
         cells = (metrics[name] for name in shown)
         lines.append(
-            f"{label:{width}}"
-            + "".join(f"{c['mean']:>8.3f} ({c['ci_low']:6.3f} {c['ci_high']:6.3f})" for c in cells)
+            f"{label:{width}}" + "".join(f"{c['mean']:>8.3f} ({c['ci_low']:6.3f} {c['ci_high']:6.3f})" for c in cells)
         )
     return lines

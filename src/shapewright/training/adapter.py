@@ -60,7 +60,7 @@ class LightningAdapter(LightningModule):
         self.steps_per_epoch = steps_per_epoch
         self.plateau = Plateau(config.trainer.plateau)
         self.logs: dict[str, list[Tensor]] = {}
-        self.scores: list[tuple[int, Tensor, Tensor]] = []
+        self.scores: list[tuple[Tensor, Tensor]] = []
 
     @property
     def progress(self) -> Progress:
@@ -96,6 +96,8 @@ class LightningAdapter(LightningModule):
 
     def validation_step(self, index: int, batch_idx: int) -> None:  # noqa: ARG002
         """Predict one whole validation image and count the overlap of every class."""
+        if index < 0:
+            return
         case = self.validation[int(index)]
         inference = self.config.inference
         probabilities = predict_image(
@@ -110,12 +112,12 @@ class LightningAdapter(LightningModule):
         classes = range(1, self.task.classes)
         shared = torch.stack([((predicted == k) & (truth == k)).sum() for k in classes])
         total = torch.stack([(predicted == k).sum() + (truth == k).sum() for k in classes])
-        self.scores.append((int(index), 2 * shared, total))
+        self.scores.append((2 * shared, total))
 
     def on_validation_epoch_end(self) -> None:
         """Average the Dice of all validation cases, over all processes."""
         sums = torch.zeros(2, self.task.classes - 1, device=self.device)
-        for _, twice_shared, total in self.scores:
+        for twice_shared, total in self.scores:
             sums[0] += torch.where(total > 0, twice_shared / total.clamp_min(1), 1.0)
             sums[1] += 1
         self.scores.clear()
@@ -140,15 +142,16 @@ class LightningAdapter(LightningModule):
         return DataLoader(
             source,
             batch_size=None,
-            sampler=_Steps(self.steps_per_epoch),
+            sampler=_Steps(self.steps_per_epoch, lambda: self.global_step),
             num_workers=self.config.trainer.workers,
             persistent_workers=self.config.trainer.workers > 0,
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return the indices of this process's share of the validation cases."""
+        """Return the indices of this process's share of the validation cases, -1 where it has none."""
         indices = list(range(self.trainer.global_rank, len(self.validation), self.trainer.world_size))
-        return DataLoader(indices, batch_size=None)  # type: ignore[arg-type]  # a list is a dataset
+        idle = [-1] if self.validation else []
+        return DataLoader(indices or idle, batch_size=None)  # type: ignore[arg-type]  # a list is a dataset
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -173,17 +176,18 @@ class _Batches(Dataset[dict[str, Tensor]]):
 
 
 class _Steps(Sampler[int]):
-    """Global step numbers of the epoch that Lightning announces through ``set_epoch``."""
+    """The global step numbers of the coming epoch.
 
-    def __init__(self, steps_per_epoch: int) -> None:
+    They start at the trainer's own count, which a resumed run restores, and not at what Lightning announces through
+    ``set_epoch``, which is the first epoch again after a resume.
+    """
+
+    def __init__(self, steps_per_epoch: int, current: Callable[[], int]) -> None:
         self.steps_per_epoch = steps_per_epoch
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        self.current = current
 
     def __iter__(self) -> Iterator[int]:
-        first = self.epoch * self.steps_per_epoch
+        first = self.current()
         return iter(range(first, first + self.steps_per_epoch))
 
     def __len__(self) -> int:

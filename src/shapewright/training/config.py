@@ -283,7 +283,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
     parser.add_class_arguments(cls)
     try:
         parsed: Namespace = parser.parse_object(dict(mapping))
-        built = parser.instantiate_classes(parsed)
+        built = parser.instantiate(parsed)
     except Exception as error:
         raise InputError(f"{where}: {_first_line(error)}") from error
     return cls(**vars(built))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from shapewright.data.augment import BatchAugmentation
@@ -87,7 +87,6 @@ def fit(
     """
     _quieten()
     trainer_config = config.trainer
-    seed_everything(config.seed, workers=True, verbose=False)
     steps = steps_per_epoch(trainer_config, len(cases))
 
     def batches(rank: int, world: int) -> PatchBatches:

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from shapewright.data import CaseFiles, DatasetFolder, Image, load_case, read_labels, write_image, write_labels
+from shapewright.data.folder import find_images
+from shapewright.data.formats import stem_of
 from shapewright.data.preprocess import prepare_image
 from shapewright.data.task import Task
 from shapewright.errors import InputError
@@ -143,6 +145,7 @@ def predict_files(
     dict
         Case name to result.
     """
+    out.mkdir(parents=True, exist_ok=True)
     results = {}
     for name, files in track(list(images.items()), "predicting"):
         ending = suffix or result_suffix(files[0])
@@ -234,8 +237,76 @@ def evaluate_run(
     return write_evaluation(folder.evaluation, rows, split=split, tolerance=tolerance, files=files)
 
 
+def evaluate_folders(
+    predictions: Path,
+    truth: Path,
+    out: Path,
+    *,
+    labels: Mapping[str, int] | None = None,
+    binary: bool = False,
+    tolerance: float = 1.0,
+    topology: bool = False,
+    track: Track = lambda items, _: items,
+) -> dict[str, Any]:
+    """Measure a folder of label maps against one with the true ones of the same names.
+
+    Parameters
+    ----------
+    predictions, truth
+        Folders; a file's format may differ between them.
+    out
+        Folder for ``cases.csv`` and ``summary.json``.
+    labels
+        Label name to value; None takes every value that occurs.
+    binary
+        Count every non-zero value as one label.
+    tolerance
+        Tolerance of the surface Dice in mm.
+    topology
+        Count components, holes and cavities as well.
+    track
+        Wraps an iterable to show progress.
+
+    Raises
+    ------
+    InputError
+        A folder without label maps, or a prediction without its truth.
+    """
+    found, wanted = _by_name(predictions), _by_name(truth)
+    missing = sorted(set(found) - set(wanted))
+    if missing:
+        raise InputError(f"{truth} has no label map for {len(missing)} prediction(s), such as {found[missing[0]]}")
+    rows: list[CaseScores] = []
+    for name, file in track(list(found.items()), "measuring"):
+        true = read_labels(wanted[name])
+        if binary:
+            true = dataclasses.replace(true, array=(true.array != 0).astype(np.uint8))
+        rows += score_case(name, file, true, labels, tolerance, topology=topology, binary=binary)
+    files = {
+        name: {"image": [], "truth": str(wanted[name].resolve()), "prediction": str(file.resolve())}
+        for name, file in found.items()
+    }
+    return write_evaluation(out, rows, split="given", tolerance=tolerance, files=files)
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder of label maps")
+    files = {stem_of(file): file for file in find_images(folder)}
+    if not files:
+        raise InputError(f"{folder} holds no label map in a format that can be read")
+    return files
+
+
 def score_case(
-    name: str, prediction: Path, truth: Image, labels: Mapping[str, int], tolerance: float
+    name: str,
+    prediction: Path,
+    truth: Image,
+    labels: Mapping[str, int] | None,
+    tolerance: float,
+    *,
+    topology: bool = False,
+    binary: bool = False,
 ) -> list[CaseScores]:
     """Return one row of metrics per label of a case."""
     found = read_labels(prediction)
@@ -243,7 +314,11 @@ def score_case(
         raise InputError(
             f"{prediction} has shape {found.spatial_shape}, but its truth {truth.path} has {truth.spatial_shape}"
         )
-    scores = evaluate(found.array[0], truth.array[0], spacing=truth.spacing, labels=labels, tolerance=tolerance)
+    values = (found.array[0] != 0).astype(np.uint8) if binary else found.array[0]
+    names = {"foreground": 1} if binary and labels is None else labels
+    scores = evaluate(
+        values, truth.array[0], spacing=truth.spacing, labels=names, tolerance=tolerance, topology=topology
+    )
     return case_rows(name, scores)
 
 

@@ -135,6 +135,8 @@ def train(
     Interrupted
         Ctrl-C.
     """
+    import torch
+
     from shapewright.training.cases import load_cases, open_data, plan_task, prepare_case, split_dataset, summarise_data
     from shapewright.training.checkpoint import write_atomically
     from shapewright.training.fit import fit
@@ -146,6 +148,7 @@ def train(
     split = split_dataset(dataset, config.split)
     loaded = load_cases(dataset, split, track)
     task = plan_task(dataset, loaded, config.prepare)
+    torch.manual_seed(config.seed)  # the initial weights
     method = build(config.settings, task)
     cases = {
         name: [
