@@ -55,7 +55,7 @@ def _find_runs(
     first_plane: int,
     last_plane: int,
     edges: NDArray[np.int32],
-    parents: NDArray[np.int32],
+    parents: NDArray[np.signedinteger],
     rows: NDArray[np.int64],
 ) -> None:
     """Find the runs of some planes: run i starts at ``edges[2 i]`` and stops before ``edges[2 i + 1]``.
@@ -88,7 +88,7 @@ def _most_runs(width: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _root(parents: NDArray[np.int32], run: int) -> int:
+def _root(parents: NDArray[np.signedinteger], run: int) -> int:
     while parents[run] != run:
         parents[run] = parents[parents[run]]
         run = parents[run]
@@ -97,7 +97,12 @@ def _root(parents: NDArray[np.int32], run: int) -> int:
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _join_rows(
-    edges: NDArray[np.int32], parents: NDArray[np.int32], rows: NDArray[np.int64], row: int, before: int, reach: int
+    edges: NDArray[np.int32],
+    parents: NDArray[np.signedinteger],
+    rows: NDArray[np.int64],
+    row: int,
+    before: int,
+    reach: int,
 ) -> None:
     """Join the touching runs of a row and one before it; with ``reach`` 1 also those that touch diagonally along x."""
     other, last_other = rows[before, 0], rows[before, 1]
@@ -126,7 +131,12 @@ def _join_rows(
 
 @numba.njit(cache=True, nogil=True)
 def _join_in_plane(
-    z: int, height: int, steps: int, edges: NDArray[np.int32], parents: NDArray[np.int32], rows: NDArray[np.int64]
+    z: int,
+    height: int,
+    steps: int,
+    edges: NDArray[np.int32],
+    parents: NDArray[np.signedinteger],
+    rows: NDArray[np.int64],
 ) -> None:
     for row in range(z * height + 1, (z + 1) * height):
         _join_rows(edges, parents, rows, row, row - 1, min(steps - 1, 1))
@@ -134,7 +144,12 @@ def _join_in_plane(
 
 @numba.njit(cache=True, nogil=True)
 def _join_to_plane_before(
-    z: int, height: int, steps: int, edges: NDArray[np.int32], parents: NDArray[np.int32], rows: NDArray[np.int64]
+    z: int,
+    height: int,
+    steps: int,
+    edges: NDArray[np.int32],
+    parents: NDArray[np.signedinteger],
+    rows: NDArray[np.int64],
 ) -> None:
     for y in range(height):
         row = z * height + y
@@ -153,7 +168,7 @@ def _join_planes(
     height: int,
     steps: int,
     edges: NDArray[np.int32],
-    parents: NDArray[np.int32],
+    parents: NDArray[np.signedinteger],
     rows: NDArray[np.int64],
 ) -> None:
     """Join the runs of some planes among each other."""
@@ -164,7 +179,7 @@ def _join_planes(
 
 
 @numba.njit(cache=True, nogil=True)
-def _number_components(parents: NDArray[np.int32], rows: NDArray[np.int64]) -> int:
+def _number_components(parents: NDArray[np.signedinteger], rows: NDArray[np.int64]) -> int:
     """Replace the parent of every run by the number of its component; return how many there are."""
     count = 0
     for row in range(rows.shape[0]):
@@ -183,7 +198,7 @@ def _paint(
     last_plane: int,
     labels: NDArray[np.int32],
     edges: NDArray[np.int32],
-    numbers: NDArray[np.int32],
+    numbers: NDArray[np.signedinteger],
     rows: NDArray[np.int64],
 ) -> None:
     height = labels.shape[1]
@@ -202,7 +217,8 @@ def _label(volume: NDArray[np.uint8], steps: int, labels: NDArray[np.int32]) -> 
     """
     depth, height, width = volume.shape
     room = depth * height * _most_runs(width)
-    edges, parents = np.empty(2 * room, np.int32), np.empty(room, np.int32)
+    edges = np.empty(2 * room, np.int32)
+    parents = np.empty(room, np.int32 if room < 2**31 else np.int64)
     rows = np.empty((depth * height, 2), np.int64)
     seams: list[int] = []
 
