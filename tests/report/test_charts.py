@@ -62,7 +62,7 @@ def test_values_outside_the_bounds_are_drawn_at_their_ends() -> None:
     svg = interval_chart([Estimate(0.5, -9.0, 9.0, [-7.0, 0.5, 7.0])], (0.0, 1.0), label="l")
     places = [float(x) for x in re.findall(r'class="dot" cx="([\d.]+)"', svg)]
     assert places == sorted(places)
-    assert (places[0], places[2]) == (8.0, 292.0)
+    assert (places[0], places[2]) == (12.0, 228.0)
 
 
 def test_an_undefined_mean_leaves_its_dots() -> None:

@@ -140,7 +140,7 @@ def interval_chart(
     reference
         A value to mark with a vertical line, such as "no difference".
     """
-    row, width, margin = 22, 300, 8
+    row, width, margin = 22, 240, 12
     height = row * len(estimates) + 20
     axis = _axis(bounds, margin, width - margin, 4)
     parts = []

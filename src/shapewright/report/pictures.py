@@ -150,12 +150,21 @@ def _bitmap(pixels: NDArray[np.uint8], size: int) -> str:
 def _contours(labels: NDArray[Any], kind: str, size: int) -> Markup:
     """Return the outlines of every label as one path, drawn twice: a dark halo, and the line on it."""
     measure: Any = import_module("skimage.measure")  # without types
-    tolerance = 0.25 * max(1.0, max(labels.shape) / size)
+    step = max(1, max(labels.shape) // size)
     pieces = []
     for value in np.unique(labels[labels != 0]):
         mask = np.pad(labels == value, 1).astype(np.float32)
         for outline in measure.find_contours(mask, 0.5):
-            corners = measure.approximate_polygon(outline - 0.5, tolerance)
-            pieces.append("M" + "L".join(f"{x:.4g} {y:.4g}" for y, x in corners[:-1]) + "Z")
+            corners = _corners(outline[:-1] - 0.5)[::step]
+            pieces.append("M" + "L".join(f"{x:.4g} {y:.4g}" for y, x in corners) + "Z")
     path = "".join(pieces)
     return Markup('<g class="{}"><path class="halo" d="{}"/><path class="line" d="{}"/></g>').format(kind, path, path)
+
+
+def _corners(outline: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the vertices of a closed polygon ``[n, 2]`` at which its direction changes."""
+    before = outline - np.roll(outline, 1, axis=0)
+    after = np.roll(outline, -1, axis=0) - outline
+    turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
+    corners: NDArray[np.float64] = outline[turns]
+    return corners

@@ -18,13 +18,14 @@ def number(value: float | None, unit: str = "", *, signed: bool = False) -> str:
     --------
     >>> number(0.87654), number(1.5, "mm"), number(-0.01234, signed=True), number(float("inf"), "mm")
     ('0.877', '1.50', '−0.012', '∞')
+    >>> number(-0.0004), number(0.5, "%", signed=True)
+    ('0.000', '+0.5')
     """
     if value is None or math.isnan(value):
         return NOTHING
-    sign = MINUS if value < 0 else "+" if signed and value > 0 else ""
-    if math.isinf(value):
-        return f"{sign}\N{INFINITY}"
-    return f"{sign}{abs(value):.{DECIMALS.get(unit, 3)}f}"
+    size = "\N{INFINITY}" if math.isinf(value) else f"{abs(value):.{DECIMALS.get(unit, 3)}f}"
+    zero = not size.strip("0.")
+    return ("" if zero else MINUS if value < 0 else "+" if signed else "") + size
 
 
 def interval(low: float | None, high: float | None, unit: str = "", *, signed: bool = False) -> str:
