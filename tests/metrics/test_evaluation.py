@@ -19,6 +19,12 @@ def two_label_map(seed=0, shape=(12, 16, 20)):
     return np.digitize(field, np.quantile(field, [0.5, 0.8])).astype(np.int16)
 
 
+def test_every_public_name_loads():
+    for name in metrics.__all__:
+        assert getattr(metrics, name).__doc__
+    assert not hasattr(metrics, "dise")
+
+
 def test_columns_are_the_declared_ones_in_order():
     labels = two_label_map()
     assert all(list(row) == BASIC for row in evaluate(labels, labels).values())

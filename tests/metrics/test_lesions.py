@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from shapewright.errors import InputError
-from shapewright.metrics import dice, lesion_scores, trivial_floor
+from shapewright.metrics import dice, lesion_scores, slice_dice, trivial_floor
 
 
 def squares(*corners, size=3, shape=(40, 40)):
@@ -60,8 +60,27 @@ def test_trivial_floor_is_the_dice_of_trivial_predictions():
     assert trivial_floor(np.zeros((4, 4), bool)).empty == 1
 
 
+def test_slice_dice_equals_single_slices():
+    rng = np.random.default_rng(1)
+    pred, truth = rng.random((2, 6, 7, 8)) < 0.2
+    truth[2:5] = pred[3:4] = False
+    found = slice_dice(pred, torch.from_numpy(truth))
+    scores = [dice(p, t) for p, t in zip(pred, truth, strict=True)]
+    assert found.every == pytest.approx(np.mean(scores))
+    assert found.positive == pytest.approx(np.mean([scores[i] for i in (0, 1, 5)]))
+    assert found.pooled == pytest.approx(dice(pred, truth))
+    nothing = np.zeros_like(pred)
+    assert slice_dice(nothing, truth).every == pytest.approx(trivial_floor(truth, spatial_dims=2).empty)
+    perfect = slice_dice(nothing, nothing)
+    assert (perfect.every, perfect.positive, perfect.pooled) == (1, 1, 1)
+    missed = slice_dice(pred, nothing, spatial_dims=3)
+    assert (missed.every, missed.positive, missed.pooled) == (0, 1, 0)
+
+
 def test_errors():
     with pytest.raises(InputError, match="overlap"):
         lesion_scores(np.ones((2, 2), bool), np.ones((2, 2), bool), overlap=50)
+    with pytest.raises(InputError, match="same shape"):
+        slice_dice(np.ones((2, 2), bool), np.ones((2, 3), bool))
     with pytest.raises(InputError, match="at least one image"):
         trivial_floor(np.zeros((0, 4, 4), bool), spatial_dims=2)

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from shapewright.metrics.boundary import boundary_iou as boundary_iou
     from shapewright.metrics.evaluation import evaluate as evaluate
     from shapewright.metrics.lesions import LesionScores as LesionScores
+    from shapewright.metrics.lesions import SliceDice as SliceDice
     from shapewright.metrics.lesions import TrivialFloor as TrivialFloor
     from shapewright.metrics.lesions import lesion_scores as lesion_scores
+    from shapewright.metrics.lesions import slice_dice as slice_dice
     from shapewright.metrics.lesions import trivial_floor as trivial_floor
     from shapewright.metrics.overlap import dice as dice
     from shapewright.metrics.overlap import iou as iou
@@ -38,7 +40,7 @@ _MODULES = {
     "aggregate": ("Comparison", "Summary", "compare", "summarise"),
     "boundary": ("boundary_iou",),
     "evaluation": ("evaluate",),
-    "lesions": ("LesionScores", "TrivialFloor", "lesion_scores", "trivial_floor"),
+    "lesions": ("LesionScores", "SliceDice", "TrivialFloor", "lesion_scores", "slice_dice", "trivial_floor"),
     "overlap": ("dice", "iou", "volume", "volume_error_percent"),
     "registry": ("METRICS", "Metric"),
     "rows": ("CaseScores", "case_rows", "read_csv", "write_csv", "write_json"),

@@ -102,6 +102,60 @@ def lesion_scores(
 
 
 @dataclass(frozen=True)
+class SliceDice:
+    """Dice of a set of images averaged in three ways; what :func:`slice_dice` returns.
+
+    Attributes
+    ----------
+    every
+        Mean over all images; one that is empty in truth and prediction counts as 1.
+    positive
+        Mean over the images with foreground in the truth; 1 where there are none.
+    pooled
+        Dice of all images together, such as of the volume that the slices make up.
+    """
+
+    every: float
+    positive: float
+    pooled: float
+
+
+def slice_dice(pred: AnyArray, truth: AnyArray, *, spatial_dims: int | None = 2) -> SliceDice:
+    """Return the Dice coefficient of many images, or of the slices of a volume, averaged in three ways.
+
+    Papers report any of the three as "the Dice", and they are far apart where objects are rare: see
+    :func:`trivial_floor` for what the first is worth.
+
+    Parameters
+    ----------
+    pred, truth
+        Binary masks of one shape ``[*leading, *spatial]``, such as a volume ``(z, y, x)``.
+    spatial_dims
+        How many trailing axes make up one image: 2 (the default) for slices, 3 for volumes.
+
+    Examples
+    --------
+    >>> truth = np.zeros((4, 8, 8), bool)
+    >>> truth[0, 2:4, 2:4] = True
+    >>> pred = np.zeros_like(truth)
+    >>> slice_dice(pred, truth)
+    SliceDice(every=0.75, positive=0.0, pooled=0.0)
+    """
+    p, t = as_binary(pred, "pred"), as_binary(truth, "truth")
+    if p.shape != t.shape or p.size == 0:
+        raise InputError(f"pred and truth must have the same shape and not be empty; got {p.shape} and {t.shape}")
+    axes = tuple(range(-check_spatial_dims(spatial_dims, p.shape), 0))
+    both, total = (p & t).sum(axis=axes), p.sum(axis=axes) + t.sum(axis=axes)
+    scores = np.where(total > 0, 2 * both / np.maximum(total, 1), 1.0)
+    positive = scores[t.any(axis=axes)]
+    return SliceDice(
+        every=float(scores.mean()),
+        positive=float(positive.mean()) if positive.size else 1.0,
+        pooled=float(2 * both.sum() / total.sum()) if total.any() else 1.0,
+    )
+
+
+@dataclass(frozen=True)
 class TrivialFloor:
     """Mean Dice that a prediction without any skill reaches; what :func:`trivial_floor` returns.
 
