@@ -155,6 +155,11 @@ def test_errors_name_the_argument():
         evaluate(labels, -labels)
     with pytest.raises(InputError, match=r"labels\['background'\]"):
         evaluate(labels, labels, labels={"background": 0})
+    for wrong in (1.5, "12", (), [1, 0]):
+        with pytest.raises(InputError, match=r"labels\['x'\] must be a positive integer"):
+            evaluate(labels, labels, labels={"x": wrong})
+    with pytest.raises(InputError, match="labels must map names"):
+        evaluate(labels, labels, labels=[1, 2])
     with pytest.raises(InputError, match="at least one label"):
         evaluate(labels, labels, labels={})
     with pytest.raises(InputError, match="spacing"):

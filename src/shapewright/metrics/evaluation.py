@@ -93,6 +93,8 @@ def _label_groups(
     groups: dict[str, tuple[int, ...]]
     if labels is None:
         groups = {str(value): (int(value),) for value in np.flatnonzero(boxes[:, 0, 1] > 0)}
+    elif not isinstance(labels, Mapping):
+        raise InputError(f"labels must map names to label values, as in {{'liver': 1}}; got {labels!r}")
     else:
         groups = {name: _label_values(name, given) for name, given in labels.items()}
         if not groups:
@@ -103,7 +105,7 @@ def _label_groups(
 
 
 def _label_values(name: str, given: int | Sequence[int]) -> tuple[int, ...]:
-    values = (given,) if isinstance(given, int | np.integer) else tuple(given)
+    values = tuple(given) if isinstance(given, Sequence) else (given,)
     if not values or not all(isinstance(value, int | np.integer) and value > 0 for value in values):
         raise InputError(f"labels[{name!r}] must be a positive integer or several of them; got {given!r}")
     return tuple(int(value) for value in values)
