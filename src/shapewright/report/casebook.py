@@ -125,6 +125,15 @@ def score_lines(run: Run, case: str) -> list[str]:
     return lines
 
 
+def _short_scores(run: Run, case: str) -> list[str]:
+    """Return the first headline metric of every label in one line."""
+    name = next(iter(headline_metrics(run)), "")
+    metric = metric_of(name)
+    labels = run.by_case.get(case, {})
+    parts = [f"{label} {number(values[name], metric.unit)}" for label, values in labels.items() if name in values]
+    return [f"{metric.title}: {', '.join(parts)}"] if parts else []
+
+
 def _read(run: Run, case: str) -> CaseVolumes | str:
     """Return a case's voxels, or why there are none."""
     files = run.files(case)
@@ -187,7 +196,7 @@ def _no_surface(volumes: CaseVolumes) -> str:
 
 def _small(run: Run, case: str, anchor: str) -> CasePictures:
     volumes = _read(run, case)
-    scores = score_lines(run, case)
+    scores = _short_scores(run, case)
     if isinstance(volumes, str):
         return CasePictures(case, anchor=anchor, scores=scores, problem=volumes)
     title = f"Contours of truth and prediction, case {case}"
