@@ -1,9 +1,9 @@
 """Exact distances, one axis after another.
 
 A distance that combines its coordinate differences by a sum or a maximum can be minimised one axis at a time. Along
-the last axis the nearest background pixel is at one of the two ends of the run of foreground pixels
-(:func:`row_costs`). Along every other axis, pixel ``y`` of a column takes the smallest of ``cost[|y - j|]`` combined
-with the value of pixel ``j``, a lower envelope (:func:`_lower_envelope`).
+the last axis, two scans count the steps to the background (:func:`row_costs`). Along every other axis, pixel ``y`` of
+a column takes the smallest of ``cost[|y - j|]`` combined with the value of pixel ``j``, a lower envelope
+(:func:`lower_envelope`).
 
 The envelope is found by divide and conquer: the best ``j`` never decreases with ``y`` (the costs are totally
 monotone), so the pixels half-way between those already done need only look between the best ``j`` of their neighbours.
@@ -11,8 +11,8 @@ This needs n log n steps where the classical stack of parabolas needs n, but the
 the same and run as vector instructions, which the stack cannot.
 
 ``cost[k]`` is what a difference of ``k`` pixels adds along an axis: ``(k * spacing)**2`` for the Euclidean distance,
-``k * spacing`` for the Chebyshev and taxicab distances. All values are float32, in which squares of whole numbers are
-exact up to 2**24.
+``k * spacing`` for the Chebyshev and taxicab distances. The last one, for the length of the axis, is infinite. All
+values are float32, in which squares of whole numbers are exact up to 2**24.
 """
 
 from typing import Any
@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 
 LANES = 64
 """Columns that are worked on together: four cache lines, eight vector registers."""
+
+TOGETHER = 4
+"""Rows that are worked on together."""
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -47,64 +50,47 @@ def row_costs(
     is none.
     """
     _, count, rows, width = out.shape
-    for task in range(first, last):
-        n, k, y = task // (count * rows), task // rows % count, task % rows
-        line, value, row = labels[n, y], classes[k], out[n, k, y]
-        end = 0
-        while end < width:
-            start = end
-            while end < width and line[end] != value:
-                end += 1
-            if signed:
-                _fill_run(row, start, end, cost, np.float32(-1))
-            else:
-                row[start:end] = 0
+    inside, outside = np.empty((TOGETHER, width), np.int32), np.empty((TOGETHER, width), np.int32)
+    for start in range(first, last, TOGETHER):
+        tasks = min(TOGETHER, last - start)
+        for i in range(tasks):
+            n, k, y = (start + i) // (count * rows), (start + i) // rows % count, (start + i) % rows
+            for x in range(width):
+                inside[i, x] = width if labels[n, y, x] == classes[k] else 0
+                outside[i, x] = width - inside[i, x]
+        _steps_to_zero(inside)
+        if signed:
+            _steps_to_zero(outside)
+        for i in range(tasks):
+            n, k, y = (start + i) // (count * rows), (start + i) // rows % count, (start + i) % rows
+            for x in range(width):
+                value = cost[inside[i, x]]
+                out[n, k, y, x] = value - cost[outside[i, x]] if signed else value
             if source is not None:
-                for x in range(start, end):
-                    source[n, k, y, x] = x
-            start = end
-            while end < width and line[end] == value:
-                end += 1
-            _fill_run(row, start, end, cost, np.float32(1))
-            if source is not None:
-                _fill_sources(source[n, k, y], start, end)
+                for x in range(width):
+                    steps = inside[i, x]
+                    left = x >= steps and inside[i, x - steps] == 0
+                    source[n, k, y, x] = -1 if steps == width else (x - steps if left else x + steps)
 
 
 @njit(cache=True, nogil=True)
-def _left_part(start: int, end: int, width: int) -> int:
-    """Return how many pixels of the run [start, end) are nearer to its left end than to its right end."""
-    if start > 0 and end < width:
-        return (end - start + 1) // 2
-    return end - start if start > 0 else 0
+def _steps_to_zero(steps: Ints) -> None:
+    """Replace every value of four rows by the distance to the row's nearest 0; the width stands for none.
+
+    Each value waits for its neighbour's, so that four rows side by side take hardly longer than one.
+    """
+    width = steps.shape[1]
+    for back in range(2):
+        a = b = c = d = width
+        for i in range(width):
+            x = width - 1 - i if back else i
+            a, b = min(a + 1, steps[0, x]), min(b + 1, steps[1, x])
+            c, d = min(c + 1, steps[2, x]), min(d + 1, steps[3, x])
+            steps[0, x], steps[1, x], steps[2, x], steps[3, x] = a, b, c, d
 
 
 @njit(cache=True, nogil=True)
-def _fill_run(row: Floats, start: int, end: int, cost: Floats, sign: np.float32) -> None:
-    """Write the cost of the distance to the nearer end of the run [start, end), times the sign."""
-    length, width = end - start, len(row)
-    if length == width:
-        row[:] = sign * np.float32(np.inf)
-        return
-    left = _left_part(start, end, width)
-    for i in range(left):
-        row[start + i] = sign * cost[i + 1]
-    for i in range(length - left):
-        row[end - 1 - i] = sign * cost[i + 1]
-
-
-@njit(cache=True, nogil=True)
-def _fill_sources(row: Ints, start: int, end: int) -> None:
-    """Write the column of the pixel beyond the nearer end of the run [start, end)."""
-    if end - start == len(row):
-        row[:] = -1
-        return
-    left = _left_part(start, end, len(row))
-    row[start : start + left] = start - 1
-    row[start + left : end] = end
-
-
-@njit(cache=True, nogil=True)
-def _lower_envelope(
+def lower_envelope(
     values: Floats, lanes: int, cost: Floats, largest: bool, best: Floats, where: Ints, low: Ints, high: Ints
 ) -> None:
     """Write ``best[y] = min over j of values[j] + cost[|y - j|]`` and its ``j`` in ``where``, in each of the lanes.
@@ -167,7 +153,7 @@ def column_costs(
         for y in range(length):
             for lane in range(lanes):
                 values[y, lane] = costs[n, y, start + lane]
-        _lower_envelope(values, lanes, cost, largest, best, where, low, high)
+        lower_envelope(values, lanes, cost, largest, best, where, low, high)
         for y in range(length):
             for lane in range(lanes):
                 costs[n, y, start + lane] = np.sqrt(best[y, lane]) if root else best[y, lane]
@@ -197,11 +183,11 @@ def signed_column_costs(
         for y in range(length):
             for lane in range(lanes):
                 values[y, lane] = max(costs[n, y, start + lane], np.float32(0))
-        _lower_envelope(values, lanes, cost, False, inside, where, low, high)
+        lower_envelope(values, lanes, cost, False, inside, where, low, high)
         for y in range(length):
             for lane in range(lanes):
                 values[y, lane] = max(-costs[n, y, start + lane], np.float32(0))
-        _lower_envelope(values, lanes, cost, False, outside, where, low, high)
+        lower_envelope(values, lanes, cost, False, outside, where, low, high)
         for y in range(length):
             for lane in range(lanes):
                 if finish:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from shapewright.geometry._distance_kernels import Floats, _fill_run, _lower_envelope
+from shapewright.geometry._distance_kernels import Floats, lower_envelope
 
 
 @njit(cache=True, nogil=True)
@@ -19,7 +19,10 @@ def label_row_costs(labels: NDArray[Any], cost: Floats, out: Floats, first: int,
             start = end
             while end < width and labels[y, end] == labels[y, start]:
                 end += 1
-            _fill_run(out[y], start, end, cost, np.float32(1))
+            for x in range(start, end):
+                left = x - start + 1 if start > 0 else width
+                right = end - x if end < width else width
+                out[y, x] = cost[min(left, right)]
 
 
 @njit(cache=True, nogil=True)
@@ -42,7 +45,7 @@ def label_column_costs(labels: NDArray[Any], costs: Floats, cost: Floats, root: 
                 end += 1
             values[0, 0] = 0 if start > 0 else np.inf
             values[end - start + 1, 0] = 0 if end < length else np.inf
-            _lower_envelope(values[: end - start + 2], 1, cost, False, best, where, low, high)
+            lower_envelope(values[: end - start + 2], 1, cost, False, best, where, low, high)
             for y in range(start, end):
                 value = best[y - start + 1, 0]
                 costs[n, y, x] = np.sqrt(value) if root else value

@@ -127,9 +127,11 @@ def column_blocks(shape: tuple[int, int, int]) -> int:
 
 
 def axis_costs(length: int, spacing: float, *, squared: bool) -> NDArray[np.float32]:
-    """Return what differences of 0 ... ``length`` pixels along an axis add to the distance."""
+    """Return what differences of 0 ... ``length`` - 1 pixels along an axis add to the distance, and then infinity."""
     differences = np.arange(length + 1) * spacing
-    return (differences**2 if squared else differences).astype(np.float32)
+    costs = (differences**2 if squared else differences).astype(np.float32)
+    costs[length] = np.inf
+    return costs
 
 
 def _transform(
@@ -242,14 +244,14 @@ def _label_distance(labels: NDArray[Any], spacing: tuple[float, ...]) -> NDArray
     labels_in_order = np.ascontiguousarray(labels)
     distances = np.empty(labels.shape, np.float32)
     rows = (prod(shape[:-1]), shape[-1])
-    # A run's neighbours on both sides are part of its envelope: differences up to length + 1.
-    costs = [axis_costs(length + 1, step, squared=True) for length, step in zip(shape[1:], spacing, strict=True)]
-    kernel = partial(label_row_costs, labels_in_order.reshape(rows), costs[-1], distances.reshape(rows))
+    cost = axis_costs(shape[-1], spacing[-1], squared=True)
+    kernel = partial(label_row_costs, labels_in_order.reshape(rows), cost, distances.reshape(rows))
     in_threads(kernel, rows[0], distances.size)
     for axis in reversed(range(dims - 1)):
         columns = (prod(shape[: axis + 1]), shape[axis + 1], prod(shape[axis + 2 :]))
+        cost = axis_costs(columns[1] + 2, spacing[axis], squared=True)  # a run's neighbours on both sides count
         kernel = partial(
-            label_column_costs, labels_in_order.reshape(columns), distances.reshape(columns), costs[axis], axis == 0
+            label_column_costs, labels_in_order.reshape(columns), distances.reshape(columns), cost, axis == 0
         )
         in_threads(kernel, columns[0] * columns[2], distances.size)
     return distances

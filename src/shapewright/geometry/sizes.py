@@ -177,7 +177,7 @@ def _flipped_radii(mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> NDArr
         flipped_radii,
         distances.reshape(volumes[0], 2, *volumes[1:]),
         sources.reshape(volumes[0], 2, *volumes[1:]),
-        np.unique(np.concatenate([*levels, np.array([np.inf], np.float32)])),
+        np.unique(np.concatenate(levels)),
         np.array((1.0,) * (3 - dims) + spacing),
         _full_radius(spatial, spacing),
         radii,
