@@ -1,6 +1,6 @@
 """Distance transforms beside their peers, interleaved in one process with equal threads.
 
-Usage: ``python benchmarks/distance.py [--quick] [--threads 1] [--seconds 6] [--json PATH]``.
+Usage: ``python benchmarks/distance.py [--quick] [--threads 1] [--only TEXT] [--json PATH]``.
 
 Each row gives the median time of this library in ms, how many times longer each peer takes (above 1: this library is
 faster), and as ``bound`` the part of the time in which memory alone could read the mask and write the result. Peers
@@ -123,6 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1, help="threads of every library but SciPy")
     parser.add_argument("--seconds", type=float, default=6.0, help="time for each row")
+    parser.add_argument("--only", default="", help="only the rows whose title contains this")
     parser.add_argument("--quick", action="store_true", help="without the largest volume")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     options = parser.parse_args()
@@ -133,6 +134,8 @@ def main() -> None:
     results = []
 
     def report(title: str, calls: Calls, pixels: int, voxel_bytes: int) -> None:
+        if options.only not in title:
+            return
         source, target = np.zeros(pixels * voxel_bytes, np.uint8), np.ones(pixels * 4, np.uint8)
         calls["memory"] = lambda: (np.copyto(target[: len(source)], source), target.fill(0))
         times = medians(calls, options.seconds)

@@ -35,9 +35,9 @@ Ints = NDArray[np.int32]
 def row_costs(
     labels: NDArray[Any],
     classes: NDArray[Any],
-    cost: Floats,
+    cost: NDArray[Any],
     signed: bool,
-    out: Floats,
+    out: NDArray[Any],
     source: Ints | None,
     first: int,
     last: int,
@@ -57,7 +57,9 @@ def row_costs(
             n, k, y = (start + i) // (count * rows), (start + i) // rows % count, (start + i) % rows
             for x in range(width):
                 inside[i, x] = width if labels[n, y, x] == classes[k] else 0
-                outside[i, x] = width - inside[i, x]
+            if signed:
+                for x in range(width):
+                    outside[i, x] = width - inside[i, x]
         _steps_to_zero(inside)
         if signed:
             _steps_to_zero(outside)

@@ -140,8 +140,7 @@ def _transform(
     """Return the distances of the images [N, *spatial], and where the nearest pixels are, [N, dims, *spatial]."""
     squared = metric.endswith("euclidean")
     if not squared and not with_indices and len(set(spacing)) == 1:
-        steps = _steps(images, diagonal=metric == "chebyshev")
-        return (steps if spacing[0] == 1 else steps * np.float32(spacing[0])), None
+        return _whole_steps(images, spacing[0], diagonal=metric == "chebyshev"), None
     shape, dims = images.shape, len(spacing)
     costs = [axis_costs(length, step, squared=squared) for length, step in zip(shape[1:], spacing, strict=True)]
     sources = np.empty((dims, *shape), np.int32) if with_indices else None
@@ -155,27 +154,36 @@ def _transform(
     return distances, None if sources is None else _nearest(sources, images)
 
 
-def _steps(images: NDArray[np.bool_], *, diagonal: bool) -> NDArray[np.float32]:
-    """Return the number of steps to the background, straight or also diagonal ones."""
+def _whole_steps(images: NDArray[np.bool_], spacing: float, *, diagonal: bool) -> NDArray[np.float32]:
+    """Return the distances in straight, or also diagonal, steps of the same length to the background."""
     shape = images.shape
-    steps = _along_rows(images, axis_costs(shape[-1], 1.0, squared=False), None)
+    no_path = sum(shape[1:])  # longer than any; twice that fits into the integers
+    cost = np.arange(shape[-1] + 1).astype(np.int16 if 2 * no_path < np.iinfo(np.int16).max else np.int32)
+    cost[-1] = no_path
+    steps = _along_rows(images, cost, None)
     for axis in reversed(range(1, len(shape) - 1)):
         planes = (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 : -1]), shape[-1])
         in_threads(partial(sweep, steps.reshape(planes), diagonal), planes[0], steps.size)
-    return steps
+    distances = steps.astype(np.float32)
+    if spacing != 1:
+        distances *= np.float32(spacing)
+    distances[_without_background(images)] = np.inf
+    return distances
 
 
-def _along_rows(
-    images: NDArray[np.bool_], cost: NDArray[np.float32], source: NDArray[np.int32] | None
-) -> NDArray[np.float32]:
+def _along_rows(images: NDArray[np.bool_], cost: NDArray[Any], source: NDArray[np.int32] | None) -> NDArray[Any]:
     """Return the cost of the distance along the last axis, and write the column it comes from into ``source``."""
-    costs = np.empty(images.shape, np.float32)
+    costs = np.empty(images.shape, cost.dtype)
     rows = (images.shape[0], 1, prod(images.shape[1:-1]), images.shape[-1])
     labels, foreground = images.view(np.uint8).reshape(rows)[:, 0], np.ones(1, np.uint8)
     columns = None if source is None else source.reshape(rows)
     kernel = partial(row_costs, labels, foreground, cost, False, costs.reshape(rows), columns)
     in_threads(kernel, prod(images.shape[:-1]), costs.size)
     return costs
+
+
+def _without_background(images: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.array([image.all() for image in images], bool)
 
 
 def _nearest(sources: NDArray[np.int32], images: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -186,7 +194,7 @@ def _nearest(sources: NDArray[np.int32], images: NDArray[np.bool_]) -> NDArray[n
     nearest = np.empty_like(by_image)
     in_threads(partial(follow_sources, by_image, nearest), planes[0] * planes[2], images.size)
     nearest = nearest.reshape(count, dims, *spatial)
-    nearest[images.reshape(count, -1).all(axis=1)] = -1
+    nearest[_without_background(images)] = -1
     return nearest
 
 
