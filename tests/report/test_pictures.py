@@ -9,7 +9,7 @@ from shapewright.errors import InputError
 from shapewright.report import load_run
 from shapewright.report.casebook import landmark_cases
 from shapewright.report.pictures import error_panels, overlay_panels
-from shapewright.report.surface_error import SurfaceError, colour_of, common_scale, project, surface_error
+from shapewright.report.surface_error import SurfaceError, colour_of, common_scale, surface_error
 from shapewright.report.volumes import CaseVolumes, largest_sections, read_case
 
 from .conftest import SPACING, WriteRun
@@ -40,7 +40,7 @@ def border(mask: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
 @pytest.mark.parametrize("shift", [0, 1, 3, -2])
 def test_surface_errors_equal_brute_force(shift: int) -> None:
     case = boxes(shift)
-    error = surface_error(case).distances
+    error = surface_error(case).project()
     here, there = border(case.prediction == 1), border(case.truth == 1)
     expected = cdist(here * case.spacing, there * case.spacing).min(axis=1)
     inside = case.truth[tuple(here.T)] == 1
@@ -56,9 +56,10 @@ def test_a_label_that_one_of_the_two_lacks_gives_no_distance() -> None:
 
 
 def test_the_projection_keeps_sign_and_largest_magnitude() -> None:
-    distances = np.full((2, 2, 2), np.nan)
-    distances[0, 0, 0], distances[1, 0, 0], distances[1, 1, 1] = 1.0, -3.0, 0.0
-    np.testing.assert_array_equal(project(distances, 0), [[-3.0, np.nan], [np.nan, 0.0]])
+    error = SurfaceError(np.array([[1, 0, 0], [0, 0, 0], [1, 1, 1]]), np.array([-3.0, 1.0, 0.0]), (2, 2, 2))
+    np.testing.assert_array_equal(error.project(0), [[-3.0, np.nan], [np.nan, 0.0]])
+    assert error.project().shape == (2, 2, 2)
+    assert (error.worst, error.largest) == ((1, 0, 0), 3.0)
 
 
 def test_colours_are_transparent_off_the_surface_and_end_at_the_scale() -> None:
@@ -144,7 +145,8 @@ def test_shapes_that_differ_are_refused(write_run: WriteRun) -> None:
 
 
 def test_the_scale_is_round_and_holds_nearly_all_distances() -> None:
-    many = SurfaceError(np.concatenate([np.linspace(-2.5, 2.5, 1000), [40.0, np.nan]]))
+    distances = np.concatenate([np.linspace(-2.5, 2.5, 1000), [40.0]])
+    many = SurfaceError(np.zeros((1001, 2), int), distances, (1, 1))
     assert common_scale([many]) == 3.0
 
 

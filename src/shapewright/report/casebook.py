@@ -1,6 +1,5 @@
 """The pictures of chosen cases: which cases, which planes, which captions."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,11 +7,12 @@ from shapewright.errors import InputError
 from shapewright.report.pictures import SMALL, Panel, error_panels, overlay_panels
 from shapewright.report.run import Run
 from shapewright.report.surface_error import SurfaceError, common_scale, surface_error
-from shapewright.report.tables import headline_metrics, metric_of
+from shapewright.report.tables import headline_metrics, metric_of, worst_labels
 from shapewright.report.volumes import CaseVolumes, crop_together, largest_sections, read_case
-from shapewright.report.wording import number
+from shapewright.report.wording import count, number
 
 GALLERY_LIMIT = 60
+MOST_LABELS = 6
 
 
 @dataclass(frozen=True)
@@ -112,25 +112,26 @@ def gallery(run: Run, cases: Sequence[str], anchors: dict[str, str]) -> list[Cas
 
 
 def score_lines(run: Run, case: str) -> list[str]:
-    """Return one line per label with the headline metrics of a case."""
-    names = [name for name in headline_metrics(run) if name != "volume_error_percent"]
+    """Return one line per label with the headline metrics of a case; of many labels, the worst few."""
+    names = [name for name in headline_metrics(run) if metric_of(name).higher_is_better is not None]
+    labels = run.by_case.get(case, {})
+    shown = list(labels) if len(labels) <= MOST_LABELS else worst_labels(run, case)[:MOST_LABELS]
     lines = []
-    for label, values in run.by_case.get(case, {}).items():
-        parts = [
-            f"{metric_of(name).title} {number(values[name], metric_of(name).unit)} {metric_of(name).unit}".rstrip()
-            for name in names
-            if name in values and not math.isnan(values[name])
-        ]
+    for label in shown:
+        metrics = ((metric_of(name), labels[label][name]) for name in names if name in labels[label])
+        parts = [f"{metric.title} {number(value, metric.unit)} {metric.unit}".rstrip() for metric, value in metrics]
         lines.append(f"{label}: {', '.join(parts)}")
-    return lines
+    left_out = len(labels) - len(shown)
+    return [*lines, f"and {count(left_out, 'label')} that did better"] if left_out else lines
 
 
 def _short_scores(run: Run, case: str) -> list[str]:
     """Return the first headline metric of every label in one line."""
     name = next(iter(headline_metrics(run)), "")
     metric = metric_of(name)
-    labels = run.by_case.get(case, {})
-    parts = [f"{label} {number(values[name], metric.unit)}" for label, values in labels.items() if name in values]
+    labels = {label: values[name] for label, values in run.by_case.get(case, {}).items() if name in values}
+    shown = list(labels) if len(labels) <= MOST_LABELS else worst_labels(run, case)[:MOST_LABELS]
+    parts = [f"{label} {number(labels[label], metric.unit)}" for label in shown if label in labels]
     return [f"{metric.title}: {', '.join(parts)}"] if parts else []
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from shapewright.report.surface_error import SurfaceError, colour_of, project
+from shapewright.report.surface_error import SurfaceError, colour_of
 from shapewright.report.volumes import AXES, CaseVolumes, Plane, planes_at
 
 LARGE, SMALL = 420, 180
@@ -82,7 +82,7 @@ def _overlay(plane: Plane, title: str, size: int) -> Panel:
 
 
 def _projection(case: CaseVolumes, error: SurfaceError, scale: float, axis: int, title: str) -> Panel:
-    values = project(error.distances, axis)
+    values = error.project(axis)
     spacing = [step for index, step in enumerate(case.spacing) if index != axis]
     silhouette = _contours((case.truth != 0).any(axis=axis), "silhouette", LARGE)
     caption = f"projected along {AXES[axis]}"
@@ -91,23 +91,21 @@ def _projection(case: CaseVolumes, error: SurfaceError, scale: float, axis: int,
 
 
 def _coloured_contour(case: CaseVolumes, error: SurfaceError, scale: float, title: str) -> Panel:
-    dimmed = (case.image * 0.45).astype(np.uint8)
-    marks = [_contours(case.truth, "silhouette", LARGE)]
-    rows, columns = np.nonzero(~np.isnan(error.distances))
-    colours = colour_of(error.distances[rows, columns][None], scale)[0]
-    order = np.lexsort((colours[:, 2], colours[:, 1], colours[:, 0]))
+    plane = planes_at(case, (0, 0))[0]
+    dimmed = (plane.image * 0.45).astype(np.uint8)
+    marks = [_contours(plane.truth, "silhouette", LARGE)]
+    values = error.project()
     dots: dict[str, list[str]] = {}
-    for index in order:
-        red, green, blue = (int(part) for part in colours[index, :3])
-        dots.setdefault(f"#{red:02x}{green:02x}{blue:02x}", []).append(f"M{columns[index]} {rows[index]}h0")
+    for row, column in np.argwhere(~np.isnan(values)):
+        red, green, blue = (int(part) for part in colour_of(values[row, column], scale)[:3])
+        dots.setdefault(f"#{red:02x}{green:02x}{blue:02x}", []).append(f"M{column} {row}h0")
     for colour, places in dots.items():
         marks.append(
             Markup('<path class="error-dots" transform="translate(.5 .5)" stroke="{}" d="{}"/>').format(
                 colour, "".join(places)
             )
         )
-    spacing = (case.spacing[0], case.spacing[1])
-    return _panel(dimmed, spacing, Markup("").join(marks), title, "along the predicted contour", LARGE)
+    return _panel(dimmed, plane.spacing, Markup("").join(marks), title, "along the predicted contour", LARGE)
 
 
 def _panel(

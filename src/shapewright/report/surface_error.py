@@ -7,58 +7,74 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shapewright.report.volumes import CaseVolumes
+from shapewright.report.volumes import CaseVolumes, bounding_box
 
 # From too small (blue) over no error (dark grey) to too large (orange), on a dark ground: the larger the error, the
 # brighter. Blue and orange are told apart by every kind of colour vision.
 STOPS = np.array([[122, 196, 255], [38, 120, 208], [74, 78, 84], [206, 98, 8], [255, 193, 92]], dtype=np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SurfaceError:
     """Signed distances on the predicted surface.
 
     Attributes
     ----------
+    positions
+        ``[n, spatial_dims]``: the voxels of the predicted surface.
     distances
-        ``[*spatial]``: mm to the true surface, positive where the prediction reaches beyond the truth, negative where
-        it falls short of it; NaN off the predicted surface.
+        ``[n]``: mm to the true surface, positive where the prediction reaches beyond the truth, negative where it
+        falls short of it.
+    shape
+        The shape of the case.
     """
 
+    positions: NDArray[np.intp]
     distances: NDArray[np.float64]
+    shape: tuple[int, ...]
 
     @property
     def worst(self) -> tuple[int, ...] | None:
         """The voxel with the largest distance; ``None`` where there is no surface to measure."""
-        if np.isnan(self.distances).all():
+        if not self.distances.size:
             return None
-        flat = int(np.nanargmax(np.abs(self.distances)))
-        return tuple(int(index) for index in np.unravel_index(flat, self.distances.shape))
+        return tuple(int(index) for index in self.positions[np.argmax(np.abs(self.distances))])
 
     @property
     def largest(self) -> float:
         """The largest distance in mm; 0 where there is none."""
-        return float(np.nanmax(np.abs(self.distances), initial=0.0))
+        return float(np.abs(self.distances).max(initial=0.0))
+
+    def project(self, axis: int | None = None) -> NDArray[np.float64]:
+        """Return an image of the distances: along ``axis``, the one of largest magnitude; NaN off the surface.
+
+        Without an axis nothing is projected: the result has the case's shape.
+        """
+        kept = [other for other in range(len(self.shape)) if other != axis]
+        image = np.full([self.shape[other] for other in kept], np.nan)
+        order = np.argsort(np.abs(self.distances), kind="stable")  # of several on one pixel the last one stays
+        image[tuple(self.positions[order][:, kept].T)] = self.distances[order]
+        return image
 
 
 def surface_error(case: CaseVolumes) -> SurfaceError:
     """Measure every label's predicted surface voxels against the true surface voxels of the same label.
 
-    Where two labels share a surface voxel the larger distance stands. A label that only one of truth and prediction
-    has gives no distance.
+    A label that only one of truth and prediction has gives no distance.
     """
     from shapewright.geometry import distance_transform
 
-    distances = np.full(case.truth.shape, np.nan)
+    positions, distances = [np.empty((0, case.spatial_dims), np.intp)], [np.empty(0)]
     for label in case.labels():
         truth, prediction = case.truth == label, case.prediction == label
         if not (truth.any() and prediction.any()):
             continue
-        to_truth = distance_transform(~_surface(truth), spacing=case.spacing)
-        signed = np.where(truth, -to_truth, to_truth)
-        larger = _surface(prediction) & ~(np.abs(distances) >= np.abs(signed))
-        distances[larger] = signed[larger]
-    return SurfaceError(distances)
+        box = bounding_box(truth | prediction)
+        truth, surface = truth[box], _surface(prediction[box])
+        to_truth = distance_transform(~_surface(truth), spacing=case.spacing)[surface]
+        positions.append(np.argwhere(surface) + [part.start for part in box])
+        distances.append(np.where(truth[surface], -to_truth, to_truth))
+    return SurfaceError(np.concatenate(positions), np.concatenate(distances), case.truth.shape)
 
 
 def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -74,17 +90,8 @@ def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def common_scale(errors: Iterable[SurfaceError]) -> float:
     """Return the round distance in mm at which the colours of several pictures end: at least 1, 99 % lie within."""
-    found = [np.abs(error.distances[~np.isnan(error.distances)]) for error in errors]
-    values = np.concatenate([np.zeros(1), *found])
-    return max(1.0, float(math.ceil(np.percentile(values, 99))))
-
-
-def project(distances: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Return, along an axis, the distance of largest magnitude; NaN where the line meets no surface."""
-    magnitude = np.where(np.isnan(distances), -1.0, np.abs(distances))
-    index = np.expand_dims(np.argmax(magnitude, axis=axis), axis)
-    projected: NDArray[np.float64] = np.take_along_axis(distances, index, axis=axis).squeeze(axis)
-    return projected
+    magnitudes = np.concatenate([np.zeros(1), *(np.abs(error.distances) for error in errors)])
+    return max(1.0, float(math.ceil(np.percentile(magnitudes, 99))))
 
 
 def colour_of(distances: NDArray[np.float64], scale: float) -> NDArray[np.uint8]:

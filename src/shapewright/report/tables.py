@@ -107,6 +107,12 @@ def worst_first(run: Run) -> list[str]:
     return sorted(run.by_case, key=badness, reverse=True)
 
 
+def worst_labels(run: Run, case: str) -> list[str]:
+    """Return a case's labels, the worst in the headline metrics first."""
+    labels, names = run.by_case.get(case, {}), headline_metrics(run)
+    return sorted(labels, key=lambda label: tuple(_badness(name, labels[label]) for name in names), reverse=True)
+
+
 def _badness(name: str, values: dict[str, float]) -> float:
     return metric_of(name).badness(values[name]) if name in values else -1.0
 

@@ -12,6 +12,7 @@ from shapewright.report.run import CaseFiles
 from shapewright.report.wording import DASH
 
 AXES = ("z", "y", "x")
+WINDOW_SAMPLE = 1_000_000
 ANATOMICAL_PLANES = ("axial", "coronal", "sagittal")
 
 
@@ -32,6 +33,8 @@ class CaseVolumes:
     anatomical
         Whether the axes are the patient's. Then they run from head to foot, front to back and right to left, so that
         pictures show what radiologists are used to: head or front up, the patient's right on the left. Indices fall.
+    window
+        The intensities shown as black and white.
     """
 
     image: NDArray[Any]
@@ -40,6 +43,7 @@ class CaseVolumes:
     spacing: tuple[float, ...]
     first: tuple[int, ...]
     anatomical: bool = False
+    window: tuple[float, float] = (0.0, 255.0)
 
     @property
     def spatial_dims(self) -> int:
@@ -109,21 +113,22 @@ def read_case(files: CaseFiles) -> CaseVolumes:
 
 
 def crop_together(cases: Sequence[CaseVolumes]) -> list[CaseVolumes]:
-    """Crop cases of one shape to what is foreground in any of them, with a margin, and stretch their images to 8 bits.
+    """Crop cases of one shape to what is foreground in any of them, with a margin, and set their windows to match.
 
     Parameters
     ----------
     cases
         The same case in one or several runs.
     """
-    box = _box(np.logical_or.reduce([(case.truth != 0) | (case.prediction != 0) for case in cases]))
+    box = _with_margin(np.logical_or.reduce([(case.truth != 0) | (case.prediction != 0) for case in cases]))
     return [
         replace(
             case,
-            image=_stretched(case.image[box]),
-            truth=case.truth[box],
-            prediction=case.prediction[box],
+            image=case.image[box],
+            truth=np.ascontiguousarray(case.truth[box]),
+            prediction=np.ascontiguousarray(case.prediction[box]),
             first=tuple(case.index(axis, part.start) for axis, part in enumerate(box)),
+            window=_window(case.image[box]),
         )
         for case in cases
     ]
@@ -141,7 +146,7 @@ def planes_at(case: CaseVolumes, position: Sequence[int]) -> list[Plane]:
     """Return the planes through a voxel, one per axis in 3D, the whole image in 2D."""
     if case.spatial_dims == 2:
         spacing = (case.spacing[0], case.spacing[1])
-        return [Plane(case.image, case.truth, case.prediction, spacing, _extent(case))]
+        return [Plane(_stretched(case.image, case.window), case.truth, case.prediction, spacing, _extent(case))]
     return [_plane(case, axis, position[axis]) for axis in range(3)]
 
 
@@ -175,7 +180,7 @@ def _plane(case: CaseVolumes, axis: int, index: int) -> Plane:
     rows, columns = (other for other in range(3) if other != axis)
     through = (slice(None),) * axis + (index,)
     return Plane(
-        image=case.image[through],
+        image=_stretched(case.image[through], case.window),
         truth=case.truth[through],
         prediction=case.prediction[through],
         spacing=(case.spacing[rows], case.spacing[columns]),
@@ -183,17 +188,21 @@ def _plane(case: CaseVolumes, axis: int, index: int) -> Plane:
     )
 
 
-def _box(foreground: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """Return the foreground's bounding box with a margin of its own size, or of 16 voxels if that is more."""
-    if not foreground.any():
-        return tuple(slice(0, size) for size in foreground.shape)
+def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the smallest box that holds a mask; the whole array where it is empty."""
     box = []
-    for axis, size in enumerate(foreground.shape):
-        others = tuple(other for other in range(foreground.ndim) if other != axis)
-        inside = np.flatnonzero(foreground.any(axis=others))
-        first, last = int(inside[0]), int(inside[-1])
-        margin = max(16, (last - first + 1) // 2)
-        box.append(slice(max(0, first - margin), min(size, last + 1 + margin)))
+    for axis, size in enumerate(mask.shape):
+        inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        box.append(slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, size))
+    return tuple(box)
+
+
+def _with_margin(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return a mask's box with a margin of half its size, at least of 16 voxels."""
+    box = []
+    for part, size in zip(bounding_box(mask), mask.shape, strict=True):
+        margin = max(16, (part.stop - part.start) // 2)
+        box.append(slice(max(0, part.start - margin), min(size, part.stop + margin)))
     return tuple(box)
 
 
@@ -202,10 +211,16 @@ def _shown_channels(channels: NDArray[Any]) -> NDArray[Any]:
     return np.moveaxis(channels, 0, -1) if channels.shape[0] == 3 and channels.ndim == 3 else channels[0]
 
 
-def _stretched(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return an image as 8 bits, its range the 0.5th to 99.5th percentile."""
-    values = np.nan_to_num(image.astype(np.float32))
+def _window(image: NDArray[Any]) -> tuple[float, float]:
+    """Return the 0.5th and 99.5th percentile of an image, of a sample where it is large."""
+    values = np.nan_to_num(image.ravel()[:: 1 + image.size // WINDOW_SAMPLE].astype(np.float64))
     low, high = np.percentile(values, (0.5, 99.5))
-    scaled = (values - low) / max(float(high - low), 1e-12)
+    return float(low), float(high)
+
+
+def _stretched(image: NDArray[Any], window: tuple[float, float]) -> NDArray[np.uint8]:
+    """Return an image as 8 bits, black and white at the ends of the window."""
+    low, high = window
+    scaled = (np.nan_to_num(image.astype(np.float64)) - low) / max(high - low, 1e-12)
     stretched: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
     return stretched
