@@ -1,4 +1,5 @@
 import itertools
+import multiprocessing
 
 import numba
 import numpy as np
@@ -184,3 +185,12 @@ def test_label_distance_of_large_regions():
     np.testing.assert_allclose(got, expected, rtol=1e-6)
     with pytest.raises(InputError, match="labels must be integers"):
         label_distance(np.zeros((4, 4)))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
+def test_runs_in_the_forked_workers_of_a_data_loader():
+    mask = np.random.default_rng(12).random((700, 800)) < 0.99
+    here = distance_transform(mask)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        there = pool.apply_async(distance_transform, (mask,)).get(timeout=60)
+    np.testing.assert_array_equal(here, there)
