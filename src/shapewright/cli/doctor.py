@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -103,7 +102,7 @@ def _kernels() -> Finding:
         assert distance_transform(mask)[2, 2] == np.sqrt(np.float32(8))
     except Exception as error:  # noqa: BLE001 - whatever a broken compiler raises
         return Finding("kernels", f"the CPU kernels do not run: {error}", "pip install --force-reinstall numba")
-    return Finding("kernels", f"CPU: Numba {numba.__version__} ({numba.config.NUMBA_NUM_THREADS} threads)")
+    return Finding("kernels", f"CPU: Numba {numba.__version__} ({numba.get_num_threads()} threads)")
 
 
 def _extras() -> list[Finding]:

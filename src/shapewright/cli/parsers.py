@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from shapewright.errors import InputError, suggest
 
@@ -58,6 +58,42 @@ class Parser(argparse.ArgumentParser):
 def say(*lines: str) -> None:
     """Print result lines to standard output."""
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+class Countdown:
+    """A bar for work that reports itself: called with the number of finished parts, of all, and the present one.
+
+    Where output is not a terminal, one line per part.
+    """
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.console = Console(stderr=True, highlight=False)
+        self.bar = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.job = self.bar.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, done: int, parts: int, description: str) -> None:
+        """Show how far the work is."""
+        self.bar.update(self.job, completed=done, total=parts, description=description)
+        if not self.console.is_terminal:
+            self.console.print(f"{done}/{parts}  {description}")
 
 
 def track(items: Iterable[Any], description: str) -> Iterable[Any]:

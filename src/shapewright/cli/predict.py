@@ -15,7 +15,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command."""
     parser = Parser(
         "predict",
-        "Label new images with a trained run. Every result has the geometry of its image (shape, spacing, orientation).",
+        "Label new images with a trained run. Every result has its image's geometry (shape, spacing, orientation).",
         "examples:\n  shapewright predict runs/a new_images/ --out masks\n"
         "  shapewright predict runs/a scan.nii.gz --out masks --probabilities",
     )

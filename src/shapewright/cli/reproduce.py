@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shapewright.cli.main import NOT_HELD, OK
-from shapewright.cli.parsers import Parser, say, track
+from shapewright.cli.parsers import Countdown, Parser, say
 from shapewright.errors import InputError
 from shapewright.methods import reproduction
 
@@ -31,7 +31,8 @@ def main(argv: Sequence[str]) -> int:
 
     run = reproduction(options.method)
     out = options.out or Path("runs") / f"reproduce-{options.method}{'-quick' if options.quick else ''}"
-    result = run(quick=options.quick, seeds=seeds, data=options.data, out=out, progress=track)
+    with Countdown() as countdown:
+        result = run(quick=options.quick, seeds=seeds, data=options.data, out=out, progress=countdown)
 
     from shapewright.training.checkpoint import write_atomically
 
