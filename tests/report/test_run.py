@@ -68,6 +68,12 @@ def test_an_interrupted_run_lacks_its_evaluation_only(write_run: WriteRun) -> No
     assert (run.labels, run.by_case) == ([], {})
 
 
+def test_a_run_that_is_still_going_says_so(write_run: WriteRun) -> None:
+    folder = write_run()
+    (folder / "environment.json").write_text('{"started": "2026-11-20T20:30:05+00:00", "finished": null}')
+    assert load_run(folder).missing == ["Training has not finished."]
+
+
 def test_what_is_no_run_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match="does not exist"):
         load_run(tmp_path / "nowhere")

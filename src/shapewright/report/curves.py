@@ -7,6 +7,7 @@ from shapewright.report.charts import COLOURS, Chart, Series, line_chart
 from shapewright.report.run import Run
 from shapewright.report.tables import metric_of
 
+ALL = "all labels"
 CLOCK = ("epoch", "step", "seconds")
 TITLES = {"loss": "Training loss", "weight": "Weights of the loss parts", "lr": "Learning rate"}
 
@@ -32,7 +33,7 @@ class Curve:
         """
         parts = column.split("/")
         if parts[0] == "val" and len(parts) > 1:
-            return cls(column, "/".join(parts[:2]), "/".join(parts[2:]) or "all labels")
+            return cls(column, "/".join(parts[:2]), "/".join(parts[2:]) or ALL)
         return cls(column, parts[0], "/".join(parts[1:]) or ("total" if parts[0] == "loss" else parts[0]))
 
     @property
@@ -59,10 +60,10 @@ def run_charts(run: Run) -> list[Chart]:
     charts = []
     for curves in groups.values():
         series = [
-            Series(curve.name, _clock(run), run.history[curve.column], *_look(index))
+            Series(curve.name, _clock(run), run.history[curve.column], *_look(_place(run, curve, index)))
             for index, curve in enumerate(curves)
         ]
-        note = "The ring marks the best epoch." if curves[0].best else ""
+        note = "Rings mark the best epoch." if curves[0].best else ""
         charts.append(line_chart(curves[0].title, series, x_label=_clock_name(run), note=note, mark=curves[0].best))
     return [chart for chart in charts if chart]
 
@@ -99,6 +100,13 @@ def _clock(run: Run) -> Sequence[float]:
     if _clock_name(run) in run.history:
         return run.history[_clock_name(run)]
     return range(len(next(iter(run.history.values()))))
+
+
+def _place(run: Run, curve: Curve, index: int) -> int:
+    """Return which colour a line has: a label's everywhere the same, the mean over labels the last one, grey."""
+    if not curve.chart.startswith("val/"):
+        return index
+    return run.labels.index(curve.name) if curve.name in run.labels else COLOURS - 1 if curve.name == ALL else index
 
 
 def _look(index: int) -> tuple[int, bool]:

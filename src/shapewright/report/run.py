@@ -133,7 +133,7 @@ class Run:
             truth=self.folder / entry["truth"],
             prediction=self.folder / entry["prediction"],
             values=tuple(int(value) for value in (self.data.get("labels") or {}).values()),
-            binary=bool(self.data.get("binary")),
+            binary=bool(self.data.get("binary") or (self.config.get("prepare") or {}).get("binary")),
         )
 
 
@@ -179,7 +179,7 @@ def load_run(path: str | Path) -> Run:
             missing.append(f"{name} cannot be read ({error}): {consequence}.")
             return default
 
-    return Run(
+    run = Run(
         folder=folder,
         config=read("config.yaml", _read_yaml, {}, "the configuration is unknown"),
         environment=read("environment.json", _read_json, {}, "when and where the run was made is unknown"),
@@ -189,6 +189,9 @@ def load_run(path: str | Path) -> Run:
         evaluation=read("evaluation/summary.json", _read_json, {}, "the run has not been evaluated"),
         missing=missing,
     )
+    if "finished" in run.environment and run.environment["finished"] is None:
+        missing.insert(0, "Training has not finished.")
+    return run
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
