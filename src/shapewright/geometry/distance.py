@@ -78,6 +78,7 @@ def distance_transform(
         Zero on the background.
     indices : array or tensor, int32 ``[*leading, spatial_dims, *spatial]``, only with ``return_indices``
         Coordinates of a nearest background pixel; among equally near ones, any. A background pixel points to itself.
+        With ``outside=0`` a coordinate can be -1 or the length of its axis.
 
     Raises
     ------
@@ -90,6 +91,10 @@ def distance_transform(
     ``distance_transform_cdt(mask, "chessboard" | "taxicab")``. A mask without any background pixel has no distance:
     the result is infinite everywhere, and the indices are -1. (SciPy returns the distance to a point outside the
     corner, or -1.)
+
+    The result is exact up to the rounding of float32 in every metric; with unit spacing, squares are exact up to 2**24.
+    The time does not depend on how far the background is: of the order of n log n for each line of n pixels. Large
+    images use the threads that Numba is set to; the result does not depend on their number.
 
     Examples
     --------
