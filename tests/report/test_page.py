@@ -1,6 +1,8 @@
 import re
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from shapewright.errors import InputError
@@ -127,6 +129,17 @@ def test_a_case_whose_files_are_gone_is_named_and_the_others_are_drawn(write_run
     assert "prediction_hard.nii.gz" in worst.all("p", class_="problem")[0].text
     assert not worst.all("svg")
     assert len(page.all("article", class_="case")[1].all("svg")) == 9
+
+
+def test_a_label_that_was_missed_is_named(write_run: WriteRun) -> None:
+    folder = write_run(cases=("a", "b"), shifts=(1, 2))
+    file = folder / "files" / "prediction_b.nii.gz"
+    found = nib.load(file)
+    labels = np.asarray(found.dataobj)
+    nib.save(nib.Nifti1Image(np.where(labels == 2, 0, labels), found.affine), file)
+    page = read_page(write_report([folder]))
+    problems = [sentence.text for sentence in page.all("p", class_="problem")]
+    assert problems == ["No surface distance for rim: only in the truth."]
 
 
 def test_flat_images_get_one_contour_picture_and_one_error_picture(write_run: WriteRun) -> None:

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from shapewright.errors import InputError
 from shapewright.report.pictures import SMALL, Panel, error_panels, overlay_panels
 from shapewright.report.run import Run
 from shapewright.report.surface_error import SurfaceError, common_scale, surface_error
 from shapewright.report.tables import headline_metrics, metric_of, worst_labels
 from shapewright.report.volumes import CaseVolumes, crop_together, largest_sections, read_case
-from shapewright.report.wording import count, number
+from shapewright.report.wording import count, listing, number
 
 GALLERY_LIMIT = 60
 MOST_LABELS = 6
@@ -174,25 +176,30 @@ def _featured(
     strips = [Strip(_sections_title(volumes), overlay_panels(volumes, largest_sections(volumes), title=overlay))]
     if volumes.spatial_dims == 3 and place is not None:
         strips.append(Strip("At the largest error", overlay_panels(volumes, place, title=overlay)))
-    problem = ""
-    if error.worst is None:
-        problem = _no_surface(volumes)
-    else:
+    if error.worst is not None:
         errors = error_panels(volumes, error, scale, title=f"Surface error in mm, {title}")
         strips.append(Strip("Distance of the predicted surface to the true one", errors))
-    return CasePictures(shown.case, role=shown.role, scores=scores, strips=strips, problem=problem)
+    return CasePictures(
+        shown.case, role=shown.role, scores=scores, strips=strips, problem=_without_distance(shown.run, volumes)
+    )
 
 
 def _sections_title(volumes: CaseVolumes) -> str:
     return "Largest sections" if volumes.spatial_dims == 3 else "Contours"
 
 
-def _no_surface(volumes: CaseVolumes) -> str:
-    empty = [
-        name for name, mask in (("truth", volumes.truth), ("prediction", volumes.prediction)) if not (mask != 0).any()
-    ]
-    what = f"the {' and the '.join(empty)} of this case {'are' if len(empty) > 1 else 'is'} empty"
-    return f"No surface distances: {what if empty else 'truth and prediction have no label in common'}."
+def _without_distance(run: Run, volumes: CaseVolumes) -> str:
+    """Return which labels have no surface error, because only one of truth and prediction has them."""
+    names = {value: name for name, value in (run.data.get("labels") or {}).items()}
+    true, predicted = (set(np.unique(labels[labels != 0]).tolist()) for labels in (volumes.truth, volumes.prediction))
+    if not true and not predicted:
+        return "No surface distances: truth and prediction of this case are empty."
+    sentences = []
+    for values, place in ((true - predicted, "truth"), (predicted - true, "prediction")):
+        labels = [str(names.get(int(value), f"label {int(value)}")) for value in sorted(values)]
+        if labels:
+            sentences.append(f"No surface distance for {listing(labels)}: only in the {place}.")
+    return " ".join(sentences)
 
 
 def _small(run: Run, case: str, anchor: str) -> CasePictures:
