@@ -16,7 +16,8 @@ WORTH_A_THREAD = 1 << 17
 
 def in_threads(kernel: Callable[[int, int], object], tasks: int, pixels: int) -> None:
     """Call ``kernel(first, last)`` on consecutive parts of ``range(tasks)``, which together touch ``pixels``."""
-    parts = max(1, min(numba.get_num_threads(), tasks, pixels // WORTH_A_THREAD))
+    parts = min(tasks, pixels // WORTH_A_THREAD)
+    parts = min(parts, numba.get_num_threads()) if parts > 1 else 1  # asking starts Numba's own threads
     bounds = [tasks * part // parts for part in range(parts + 1)]
     threads = [threading.Thread(target=kernel, args=part) for part in pairwise(bounds[1:])]
     for thread in threads:
