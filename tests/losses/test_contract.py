@@ -169,3 +169,18 @@ def test_errors_name_what_is_wrong(make) -> None:
 def test_unknown_reduction_is_refused_with_a_suggestion(make) -> None:
     with pytest.raises(InputError, match="did you mean 'mean'"):
         make(reduction="maen")
+
+
+@pytest.mark.parametrize("name", ["cross-entropy", "dice", "generalised dice"])
+def test_traced_as_one_graph(name) -> None:
+    logits, labels = random_logits((8, 8)), block((8, 8))
+    loss = LOSSES[name]()
+    traced = torch.compile(loss, fullgraph=True, backend="eager")
+    torch.testing.assert_close(traced(logits, labels), loss(logits, labels))
+
+
+def test_boundary_loss_of_maps_traced_as_one_graph() -> None:
+    logits, maps = random_logits((8, 8)), torch.randn(2, 2, 8, 8)
+    loss = BoundaryLoss(side="outside", normalise="diagonal")
+    traced = torch.compile(loss, fullgraph=True, backend="eager")
+    torch.testing.assert_close(traced(logits, maps), loss(logits, maps))
