@@ -124,6 +124,7 @@ def summarise_data(dataset: DatasetFolder, source: str, task: Task, cases: Seque
         "spatial_dims": task.image_dims,
         "channels": list(task.channels),
         "labels": dict(task.labels),
+        "binary": dataset.binary,
         "splits": {split: [case.id for case in cases if case.split == split] for split in SPLITS},
         "cases": [
             {
