@@ -103,6 +103,17 @@ class Reproduction:
         ]
         return table
 
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> "Reproduction":
+        """Return what :meth:`to_dict` was made of; keys that it does not write are ignored."""
+        rows = [
+            Row(row["name"], {column: cell["values"] for column, cell in row["ours"].items()}, row["paper"])
+            for row in table["rows"]
+        ]
+        relations = [Relation(**relation) for relation in table["relations"]]
+        plain = {name: table[name] for name in ("title", "columns", "notes", "seeds", "seconds")}
+        return cls(rows=rows, relations=relations, **plain)
+
     def to_markdown(self) -> str:
         """Return the table and the relations as Markdown; cells are mean ± standard deviation over the seeds."""
         reported = [column for column in self.columns if any(column in row.paper for row in self.rows)]
