@@ -45,10 +45,12 @@ def cut(shape: tuple[int, ...], offsets: Iterable[Offset], items_per_word: int, 
     row = -(-(width + int(reach[2])) // items_per_word)
     plane = (rows + int(reach[1])) * row
     margin = margins * int(reach[0])
-    block = min(planes, max(4 * margin, 1, _BLOCK_ITEMS // max(plane, 1)))
+    limit = max(4 * margin, 1, _BLOCK_ITEMS // max(plane, 1))
+    blocks = max(1, -(-planes // limit))
+    block = -(-planes // blocks)
     guard = int(reach[1]) * row * margins + int(reach[2]) * margins // items_per_word + 2
     size = (block + 2 * margin) * plane + 2 * guard + CHUNK
-    return Cut(width, row, plane, margin, guard, block, -(-planes // max(block, 1)), size)
+    return Cut(width, row, plane, margin, guard, block, blocks, size)
 
 
 def flat_distances(cut: Cut, offsets: Iterable[Offset], items_per_word: int) -> NDArray[np.int64]:

@@ -1,1 +1,42 @@
-"""Structuring elements and morphological operators."""
+"""Structuring elements and morphological operators.
+
+One function for both worlds: bool in, the exact filter out, computed on 64 pixels a machine word; floating point in,
+the differentiable filter on probabilities out. Leading axes are batches::
+
+    from shapewright.morphology import ball, opening
+
+    opening(mask, ball(3))
+    opening(probabilities, ball(3)).sum().backward()
+"""
+
+from shapewright.boolean.packed import PackedImage, pack
+from shapewright.morphology.elements import ball, box, connectivity, cross, diamond, line
+from shapewright.morphology.operators import (
+    black_tophat,
+    closing,
+    dilation,
+    erosion,
+    gradient,
+    hit_or_miss,
+    opening,
+    white_tophat,
+)
+
+__all__ = [
+    "PackedImage",
+    "ball",
+    "black_tophat",
+    "box",
+    "closing",
+    "connectivity",
+    "cross",
+    "diamond",
+    "dilation",
+    "erosion",
+    "gradient",
+    "hit_or_miss",
+    "line",
+    "opening",
+    "pack",
+    "white_tophat",
+]

@@ -1,0 +1,118 @@
+"""Exact dilation and erosion of packed images."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapewright.boolean._blocks import (
+    Cut,
+    as_plane_offset,
+    as_planes,
+    cut,
+    inner_range,
+    load_words,
+    store_words,
+)
+from shapewright.boolean._jit import for_each_block, kernel
+from shapewright.boolean.packed import PackedImage
+from shapewright.morphology._plan import ADD, BUFFERS, RESULT, SOURCE, plan, step_table
+from shapewright.morphology.elements import Offsets
+
+Words = NDArray[np.uint64]
+
+_THREADED_WORK = 1 << 20  # words times passes; below, starting threads costs more than the work
+
+
+def union_of_shifts(image: PackedImage, offsets: Offsets, *, outside: bool, complement: bool) -> PackedImage:
+    """Return where any pixel at the offsets is set; with ``complement``, where all of them are.
+
+    The second is the first on the complement, complemented; ``outside`` is the value before that.
+    """
+    out = np.empty_like(image.words)
+    if not out.size:
+        return image.with_words(out)
+    points = frozenset(as_plane_offset(offset) for offset in offsets)
+    planes = as_planes(image.shape, image.spatial_dims)
+    sizes = cut(planes, points, 64)
+    steps = step_table(plan(points), sizes)
+    words = image.words.reshape(*planes[:3], -1)
+    target = out.reshape(words.shape)
+    threads = None if words.size * len(steps) > _THREADED_WORK else 1
+    for_each_block(
+        lambda *units: _run(words, target, steps, sizes, outside != complement, complement, *units),
+        planes[0] * sizes.blocks,
+        threads,
+    )
+    return image.with_words(out)
+
+
+@kernel
+def _run(
+    words: Words, out: Words, steps: NDArray[np.int64], cut: Cut, beyond: bool, flip: bool, first: int, last: int
+) -> None:
+    """Run the passes on the blocks ``first`` to ``last``; ``beyond`` is the value outside after complementing."""
+    size = cut.size
+    buffers = np.zeros(BUFFERS * size, np.uint64)
+    start, stop = inner_range(cut)
+    for unit in range(first, last):
+        load_words(words, unit, cut, beyond, flip, buffers[SOURCE * size : (SOURCE + 1) * size])
+        result = buffers[RESULT * size : (RESULT + 1) * size]
+        result[start:stop] = 0
+        for s in range(steps.shape[0]):
+            source = buffers[steps[s, 2] * size : (steps[s, 2] + 1) * size]
+            if steps[s, 0] == ADD:
+                _add(source, result, steps[s, 3], steps[s, 4:], start, stop)
+            else:
+                target = buffers[steps[s, 1] * size : (steps[s, 1] + 1) * size]
+                _pair(source, target, steps[s, 4], steps[s, 5])
+        store_words(result, unit, cut, flip, out)
+
+
+@kernel
+def _add(source: Any, result: Any, count: int, distances: Any, start: int, stop: int) -> None:
+    """Add up to four shifts of the source to a range of the result."""
+    n = stop - start
+    target = result[start:stop]
+    at0, at1 = start + (distances[0] >> 6), start + (distances[1] >> 6)
+    a, b = source[at0 : at0 + n + 1], source[at1 : at1 + n + 1]
+    if distances[0] & 63 == 0:
+        at2, at3 = start + (distances[2] >> 6), start + (distances[3] >> 6)
+        c, d = source[at2 : at2 + n], source[at3 : at3 + n]
+        if count == 1:
+            for i in range(n):
+                target[i] |= a[i]
+        elif count == 2:
+            for i in range(n):
+                target[i] |= a[i] | b[i]
+        else:
+            for i in range(n):
+                target[i] |= (a[i] | b[i]) | (c[i] | d[i])
+    else:
+        shift_a, shift_b = np.uint64(distances[0] & 63), np.uint64(distances[1] & 63)
+        back_a, back_b = np.uint64(64) - shift_a, np.uint64(64) - shift_b
+        for i in range(n):
+            target[i] |= (a[i] >> shift_a) | (a[i + 1] << back_a) | (b[i] >> shift_b) | (b[i + 1] << back_b)
+
+
+@kernel
+def _pair(source: Any, target: Any, first: int, second: int) -> None:
+    """Write the union of two shifts of the source, wherever both lie in the buffer."""
+    start = max(0, -(min(first, second) >> 6))
+    stop = source.size - max(0, (max(first, second) >> 6) + 1)
+    n = stop - start
+    goal = target[start:stop]
+    at_a, at_b = start + (first >> 6), start + (second >> 6)
+    a, b = source[at_a : at_a + n + 1], source[at_b : at_b + n + 1]
+    shift_a, shift_b = np.uint64(first & 63), np.uint64(second & 63)
+    back_a, back_b = np.uint64(63) - shift_a, np.uint64(63) - shift_b
+    one = np.uint64(1)
+    if shift_a == 0 and shift_b == 0:
+        for i in range(n):
+            goal[i] = a[i] | b[i]
+    elif shift_a == 0:
+        for i in range(n):
+            goal[i] = a[i] | (b[i] >> shift_b) | (b[i + 1] << one << back_b)
+    else:
+        for i in range(n):
+            goal[i] = (a[i] >> shift_a) | (a[i + 1] << one << back_a) | (b[i] >> shift_b) | (b[i + 1] << one << back_b)
