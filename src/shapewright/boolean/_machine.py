@@ -83,7 +83,7 @@ def run_words(
 
 
 @kernel
-def _polynomial(flat: Any, base: int, gates: Any, distances: Any, values: Any) -> None:
+def polynomial(flat: Any, base: int, gates: Any, distances: Any, values: Any) -> None:
     """Evaluate the polynomial of a program on the pixels ``base`` to ``base + CHUNK`` of a buffer."""
     one = values.dtype.type(1)
     two = values.dtype.type(2)
@@ -117,7 +117,7 @@ def _polynomial(flat: Any, base: int, gates: Any, distances: Any, values: Any) -
 
 
 @kernel
-def _adjoints(gates: Any, values: Any, adjoint: Any) -> None:
+def adjoints(gates: Any, values: Any, adjoint: Any) -> None:
     """Run a program backwards: from the gradient of the last gate to the gradients of all gates before it."""
     one = values.dtype.type(1)
     two = values.dtype.type(2)
@@ -153,6 +153,17 @@ def _adjoints(gates: Any, values: Any, adjoint: Any) -> None:
 
 
 @kernel
+def add_gradients(gradient: Any, base: int, gates: Any, distances: Any, adjoint: Any) -> None:
+    """Add the gradients of a program's pixels to the places of a buffer that they were loaded from."""
+    for g in range(gates.shape[0]):
+        if gates[g, 0] == LOAD:
+            at = np.uint64(base + distances[gates[g, 2]])
+            t = np.uint64(gates[g, 1] * CHUNK)
+            for i in range(np.uint64(CHUNK)):
+                gradient[at + i] += adjoint[t + i]
+
+
+@kernel
 def run_forward(
     image: Any, out: Any, gates: Any, slots: int, distances: Any, cut: Cut, outside: float, first: int, last: int
 ) -> None:
@@ -165,7 +176,7 @@ def run_forward(
     for unit in range(first, last):
         load_pixels(image, unit, cut, outside, flat)
         for base in range(start, stop, CHUNK):
-            _polynomial(flat, base, gates, distances, values)
+            polynomial(flat, base, gates, distances, values)
             for i in range(np.uint64(CHUNK)):
                 result[np.uint64(base) + i] = values[final + i]
         store_pixels(result, unit, cut, out)
@@ -198,15 +209,10 @@ def run_backward(
         load_pixels(upstream, unit, cut, 0.0, received)
         gradient[:] = 0
         for base in range(start - beside, stop + beside, CHUNK):
-            _polynomial(flat, base, gates, distances, values)
+            polynomial(flat, base, gates, distances, values)
             adjoint[:] = 0
             for i in range(np.uint64(CHUNK)):
                 adjoint[final + i] = received[np.uint64(base) + i]
-            _adjoints(gates, values, adjoint)
-            for g in range(gates.shape[0]):
-                if gates[g, 0] == LOAD:
-                    at = np.uint64(base + distances[gates[g, 2]])
-                    t = np.uint64(gates[g, 1] * CHUNK)
-                    for i in range(np.uint64(CHUNK)):
-                        gradient[at + i] += adjoint[t + i]
+            adjoints(gates, values, adjoint)
+            add_gradients(gradient, base, gates, distances, adjoint)
         store_pixels(gradient, unit, cut, out)

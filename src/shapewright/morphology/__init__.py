@@ -21,6 +21,8 @@ from shapewright.morphology.operators import (
     opening,
     white_tophat,
 )
+from shapewright.morphology.simple import simple_points
+from shapewright.morphology.skeleton import homotopic_thinning, skeletonize, thin
 
 __all__ = [
     "PackedImage",
@@ -35,8 +37,12 @@ __all__ = [
     "erosion",
     "gradient",
     "hit_or_miss",
+    "homotopic_thinning",
     "line",
     "opening",
     "pack",
+    "simple_points",
+    "skeletonize",
+    "thin",
     "white_tophat",
 ]

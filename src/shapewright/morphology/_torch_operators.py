@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from shapewright.boolean._torch_operators import no_second_derivative
-from shapewright.morphology import _product
+from shapewright.morphology import _product, _soft_skeleton
 from shapewright.morphology.elements import Offsets
 
 
@@ -15,6 +15,13 @@ def product(image: torch.Tensor, offsets: Offsets, outside: float) -> torch.Tens
     flat = [step for offset in offsets for step in offset]
     result: torch.Tensor = _forward(computed, flat, len(offsets[0]), outside)
     return result.to(image.dtype)
+
+
+def skeleton(image: torch.Tensor, spatial_dims: int, iterations: int) -> torch.Tensor:
+    """Return the soft skeleton of a tensor; on other devices than the CPU it is copied there and back."""
+    computed = image.float() if image.dtype in (torch.float16, torch.bfloat16) else image
+    result: torch.Tensor = _thin(computed.cpu(), spatial_dims, iterations)[0]
+    return result.to(image.device, image.dtype)
 
 
 def _grouped(flat: list[int], spatial_dims: int) -> Offsets:
@@ -56,3 +63,42 @@ def _gradient(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, No
 
 _forward.register_autograd(_gradient, setup_context=_remember)
 _backward.register_autograd(no_second_derivative)
+
+
+@torch.library.custom_op("shapewright::skeleton", mutates_args=(), device_types="cpu")
+def _thin(image: torch.Tensor, spatial_dims: int, iterations: int) -> tuple[torch.Tensor, torch.Tensor]:
+    result, history = _soft_skeleton.forward(image.detach().numpy(), spatial_dims, iterations)
+    return torch.from_numpy(result), torch.from_numpy(history)
+
+
+@torch.library.custom_op("shapewright::skeleton_backward", mutates_args=(), device_types="cpu")
+def _thin_backward(upstream: torch.Tensor, history: torch.Tensor, spatial_dims: int) -> torch.Tensor:
+    gradient = _soft_skeleton.backward(upstream.detach().numpy(), history.detach().numpy(), spatial_dims)
+    return torch.from_numpy(gradient)
+
+
+@_thin.register_fake
+def _(image: torch.Tensor, spatial_dims: int, iterations: int) -> tuple[torch.Tensor, torch.Tensor]:
+    images, size = _soft_skeleton.history_shape(image.shape, spatial_dims)
+    history = image.new_empty((images, iterations + 1, size))
+    return torch.empty_like(image, memory_format=torch.contiguous_format), history
+
+
+@_thin_backward.register_fake
+def _(upstream: torch.Tensor, *_: Any) -> torch.Tensor:
+    return torch.empty_like(upstream, memory_format=torch.contiguous_format)
+
+
+def _remember_history(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
+    ctx.spatial_dims = inputs[1]
+    ctx.save_for_backward(output[1])
+    ctx.mark_non_differentiable(output[1])
+
+
+def _thinning_gradient(ctx: Any, upstream: torch.Tensor, _: Any) -> tuple[torch.Tensor | None, None, None]:
+    (history,) = ctx.saved_tensors
+    return _thin_backward(upstream, history, ctx.spatial_dims), None, None
+
+
+_thin.register_autograd(_thinning_gradient, setup_context=_remember_history)
+_thin_backward.register_autograd(no_second_derivative)

@@ -1,0 +1,201 @@
+"""Thinning of binary images by removing simple pixels, layer by layer.
+
+In each iteration the pixels of the present border that are no end points are candidates. They are visited in
+subfields: 4 in 2D, 8 in 3D, by the parity of their coordinates. Two pixels of a subfield are never neighbours, so a
+candidate that is simple when its subfield's turn comes can be removed whatever happens to the others: the result is
+that of removing a whole subfield at once, it keeps the topology, and it does not depend on the order of visits.
+Only pixels whose neighbourhood has changed are tested again.
+
+Reference: Németh, Kardos and Palágyi, "Thinning combined with iteration-by-iteration smoothing" and "2D parallel
+thinning and shrinking based on sufficient conditions for topology preservation", 2011 (subfields, end points checked
+once an iteration).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapewright.boolean._jit import kernel
+
+INTERIOR, BORDER = 1, 2
+
+
+@kernel
+def _codes(image: Any, offsets: Any) -> Any:
+    """Return every pixel's neighbours as the bits of an integer, in raster order, the first in the highest bit.
+
+    The image is flat, with a margin of one pixel, whose own codes stay incomplete: they are not used.
+    """
+    codes = np.zeros(image.size, np.uint32)
+    margin = offsets[-1]
+    for start in range(margin, image.size - margin, 4096):  # short enough to stay in the first cache
+        stop = min(start + 4096, image.size - margin)
+        here = codes[start:stop]
+        for k in range(offsets.size):
+            bit = np.uint32(1 << (offsets.size - 1 - k))
+            there = image[start + offsets[k] : stop + offsets[k]]
+            for i in range(here.size):
+                here[i] |= bit if there[i] else np.uint32(0)
+    return codes
+
+
+@kernel
+def _is_simple(code: Any, side: int, first: Any, second: Any, third: Any) -> Any:
+    """Look up whether the neighbours of a code make a pixel simple; ``side`` of them are in the outer portions."""
+    state = first[code >> (2 * side - 1)]
+    state = second[state, (code >> side) & ((1 << (side - 1)) - 1)]
+    return third[state, code & ((1 << side) - 1)] != 0
+
+
+@kernel
+def _remove(image: Any, at: int, codes: Any, offsets: Any) -> None:
+    """Remove a pixel from the image and from the codes of its neighbours."""
+    image[at] = 0
+    for k in range(offsets.size):
+        codes[at + offsets[k]] ^= np.uint32(1 << k)  # seen from the neighbour, the pixel lies the other way
+
+
+@kernel
+def _has_no_interior_neighbour(image: Any, at: int, offsets: Any) -> bool:
+    interior = 0
+    for k in range(offsets.size):
+        interior += image[at + offsets[k]] == INTERIOR
+    return interior == 0
+
+
+@kernel
+def _mark_border(image: Any, sides: Any) -> Any:
+    """Mark the set pixels that have an unset neighbour by a side; return room for all set pixels, and their number."""
+    border = np.empty(np.count_nonzero(image), np.int64)
+    count = 0
+    for at in range(image.size):
+        if image[at]:
+            for k in range(sides.size):
+                if image[at + sides[k]] == 0:
+                    image[at] = BORDER
+                    border[count] = at
+                    count += 1
+                    break
+    return border, count
+
+
+@kernel
+def thin_padded(
+    image: NDArray[np.uint8],
+    subfield: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    sides: NDArray[np.int64],
+    first: NDArray[np.uint16],
+    second: NDArray[np.uint16],
+    third: NDArray[np.uint8],
+    surface: bool,
+    iterations: int,
+) -> None:
+    """Thin a flat image of zeros and ones with a margin of zeros in place.
+
+    ``offsets`` are the flat offsets of all neighbours in raster order, ``sides`` of those that share a side;
+    ``subfield`` gives each pixel's subfield; ``iterations`` below 0 means until nothing changes.
+    """
+    side = (offsets.size + 1) // 3
+    subfields = 4 if offsets.size == 8 else 8
+    codes = _codes(image, offsets)
+    border, count = _mark_border(image, sides)
+    order = np.empty(border.size, np.int64)
+    changed = np.zeros(image.size, np.uint8)  # whether a pixel may have become removable since it was last tested
+    for i in range(count):
+        changed[border[i]] = 1
+    is_end = np.zeros(image.size if surface else 0, np.bool_)
+    removed = 1
+    while removed > 0 and iterations != 0:
+        iterations -= 1
+        sizes = np.zeros(subfields + 1, np.int64)
+        kept = 0
+        for i in range(count):
+            at = border[i]
+            if image[at]:
+                border[kept] = at
+                kept += 1
+                if surface:
+                    is_end[at] = _has_no_interior_neighbour(image, at, offsets)
+                    skip = is_end[at]
+                else:
+                    skip = codes[at] & (codes[at] - np.uint32(1)) == 0  # the end of a curve has one neighbour
+                if not skip:
+                    sizes[subfield[at] + 1] += 1
+                    order[kept - 1] = subfield[at]
+                else:
+                    order[kept - 1] = subfields
+        count = kept
+        candidates = _sorted_by_subfield(border, order, sizes, count)
+        removed = 0
+        exposed = count
+        for field in range(subfields):
+            for i in range(sizes[field], sizes[field + 1]):
+                at = candidates[i]
+                if not changed[at]:
+                    continue
+                changed[at] = 0
+                if not _is_simple(np.int64(codes[at]), side, first, second, third):
+                    continue
+                _remove(image, at, codes, offsets)
+                removed += 1
+                for k in range(offsets.size):
+                    changed[at + offsets[k]] = 1
+                for k in range(sides.size):
+                    neighbour = at + sides[k]
+                    if image[neighbour] == INTERIOR:
+                        image[neighbour] = BORDER
+                        border[exposed] = neighbour
+                        exposed += 1
+        count = exposed
+
+
+@kernel
+def _sorted_by_subfield(border: Any, field: Any, sizes: Any, count: int) -> Any:
+    """Return the candidates, those of one subfield together; ``sizes`` becomes where each subfield starts."""
+    for k in range(1, sizes.size):
+        sizes[k] += sizes[k - 1]
+    fill = sizes.copy()
+    candidates = np.empty(sizes[-1], np.int64)
+    for i in range(count):
+        if field[i] < sizes.size - 1:
+            candidates[fill[field[i]]] = border[i]
+            fill[field[i]] += 1
+    return candidates
+
+
+@kernel
+def thin_in_order(
+    image: NDArray[np.uint8],
+    order: NDArray[np.int64],
+    fixed: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    first: NDArray[np.uint16],
+    second: NDArray[np.uint16],
+    third: NDArray[np.uint8],
+    keep_ends: bool,
+) -> None:
+    """Visit the pixels of a flat padded image in an order and remove those that are simple, until none is left.
+
+    ``fixed`` pixels stay, and with ``keep_ends`` pixels that have one neighbour when they are visited.
+    """
+    side = (offsets.size + 1) // 3
+    codes = _codes(image, offsets)
+    waiting = order.copy()
+    count = waiting.size
+    removed = 1
+    while removed > 0:
+        kept = 0
+        removed = 0
+        for i in range(count):
+            at = waiting[i]
+            if fixed[at] or (keep_ends and codes[at] & (codes[at] - np.uint32(1)) == 0):
+                continue
+            if _is_simple(np.int64(codes[at]), side, first, second, third):
+                _remove(image, at, codes, offsets)
+                removed += 1
+            else:
+                waiting[kept] = at
+                kept += 1
+        count = kept
