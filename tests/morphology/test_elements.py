@@ -57,8 +57,8 @@ def test_cross_is_on_the_axes():
 
 
 def test_offsets_are_relative_to_the_origin():
-    assert element_offsets(np.array([[1, 0, 1]]), None) == ((0, -1), (0, 1))
-    assert element_offsets(np.ones((2, 2), bool), (0, 0)) == ((0, 0), (0, 1), (1, 0), (1, 1))
+    assert element_offsets(np.array([[1, 0, 1]]), None).pixels == ((0, -1), (0, 1))
+    assert element_offsets(np.ones((2, 2), bool), (0, 0)).pixels == ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 @pytest.mark.parametrize(

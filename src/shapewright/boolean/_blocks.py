@@ -87,12 +87,10 @@ def load_words(words: NDArray[np.uint64], unit: int, cut: Cut, outside: bool, fl
     for p in range(max(first, 0), min(first + cut.planes + 2 * cut.margin, words.shape[1])):
         for r in range(rows):
             at = cut.guard + (p - first) * cut.plane + r * cut.row
-            target = flat[at : at + count]
-            source = words[image, p, r]
-            for k in range(count):
-                target[k] = source[k] ^ inverse
+            for k in range(np.uint64(count)):  # by index: a slice would cost as much as the copy of a short row
+                flat[np.uint64(at) + k] = words[image, p, r, k] ^ inverse
             if rest:
-                target[count - 1] = (target[count - 1] & ~unused) | (beyond & unused)
+                flat[at + count - 1] = (flat[at + count - 1] & ~unused) | (beyond & unused)
 
 
 @kernel
@@ -107,11 +105,9 @@ def store_words(flat: Any, unit: int, cut: Cut, flip: bool, words: NDArray[np.ui
     for p in range(first, min(first + cut.planes, words.shape[1])):
         for r in range(rows):
             at = cut.guard + (p - first + cut.margin) * cut.plane + r * cut.row
-            source = flat[at : at + count]
-            target = words[image, p, r]
-            for k in range(count):
-                target[k] = source[k] ^ inverse
-            target[count - 1] &= used
+            for k in range(np.uint64(count)):
+                words[image, p, r, k] = flat[np.uint64(at) + k] ^ inverse
+            words[image, p, r, count - 1] &= used
 
 
 @kernel
@@ -124,8 +120,8 @@ def load_pixels(image: Any, unit: int, cut: Cut, outside: float, flat: Any) -> N
     for p in range(max(first, 0), min(first + cut.planes + 2 * cut.margin, image.shape[1])):
         for r in range(rows):
             at = cut.guard + (p - first) * cut.plane + r * cut.row
-            for x in range(width):
-                flat[at + x] = image[index, p, r, x]
+            for x in range(np.uint64(width)):
+                flat[np.uint64(at) + x] = image[index, p, r, x]
 
 
 @kernel
@@ -137,8 +133,8 @@ def store_pixels(flat: Any, unit: int, cut: Cut, image: Any) -> None:
     for p in range(first, min(first + cut.planes, image.shape[1])):
         for r in range(rows):
             at = cut.guard + (p - first + cut.margin) * cut.plane + r * cut.row
-            for x in range(width):
-                image[index, p, r, x] = flat[at + x]
+            for x in range(np.uint64(width)):
+                image[index, p, r, x] = flat[np.uint64(at) + x]
 
 
 @kernel

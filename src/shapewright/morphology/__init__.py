@@ -10,7 +10,9 @@ the differentiable filter on probabilities out. Leading axes are batches::
 """
 
 from shapewright.boolean.packed import PackedImage, pack
+from shapewright.morphology.connected import area_opening, fill_holes, reconstruction
 from shapewright.morphology.elements import ball, box, connectivity, cross, diamond, line
+from shapewright.morphology.grey import grey_dilation, grey_erosion
 from shapewright.morphology.operators import (
     black_tophat,
     closing,
@@ -26,6 +28,7 @@ from shapewright.morphology.skeleton import homotopic_thinning, skeletonize, thi
 
 __all__ = [
     "PackedImage",
+    "area_opening",
     "ball",
     "black_tophat",
     "box",
@@ -35,12 +38,16 @@ __all__ = [
     "diamond",
     "dilation",
     "erosion",
+    "fill_holes",
     "gradient",
+    "grey_dilation",
+    "grey_erosion",
     "hit_or_miss",
     "homotopic_thinning",
     "line",
     "opening",
     "pack",
+    "reconstruction",
     "simple_points",
     "skeletonize",
     "thin",

@@ -1,5 +1,6 @@
 """Exact dilation and erosion of packed images."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from shapewright.boolean._blocks import (
 )
 from shapewright.boolean._jit import for_each_block, kernel
 from shapewright.boolean.packed import PackedImage
-from shapewright.morphology._plan import ADD, BUFFERS, RESULT, SOURCE, plan, step_table
+from shapewright.morphology._plan import ADD, RESULT, SOURCE, plan, step_table
 from shapewright.morphology.elements import Offsets
 
 Words = NDArray[np.uint64]
@@ -32,10 +33,8 @@ def union_of_shifts(image: PackedImage, offsets: Offsets, *, outside: bool, comp
     out = np.empty_like(image.words)
     if not out.size:
         return image.with_words(out)
-    points = frozenset(as_plane_offset(offset) for offset in offsets)
     planes = as_planes(image.shape, image.spatial_dims)
-    sizes = cut(planes, points, 64)
-    steps = step_table(plan(points), sizes)
+    sizes, steps = _prepared(offsets, planes)
     words = image.words.reshape(*planes[:3], -1)
     target = out.reshape(words.shape)
     threads = None if words.size * len(steps) > _THREADED_WORK else 1
@@ -47,13 +46,21 @@ def union_of_shifts(image: PackedImage, offsets: Offsets, *, outside: bool, comp
     return image.with_words(out)
 
 
+@lru_cache(maxsize=256)
+def _prepared(offsets: Offsets, planes: tuple[int, int, int, int]) -> tuple[Cut, NDArray[np.int64]]:
+    """Return how to cut images of a shape, and the passes of an element on the blocks."""
+    points = frozenset(as_plane_offset(pixel) for pixel in offsets.pixels)
+    sizes = cut(planes, points, 64)
+    return sizes, step_table(plan(points), sizes)
+
+
 @kernel
 def _run(
     words: Words, out: Words, steps: NDArray[np.int64], cut: Cut, beyond: bool, flip: bool, first: int, last: int
 ) -> None:
     """Run the passes on the blocks ``first`` to ``last``; ``beyond`` is the value outside after complementing."""
     size = cut.size
-    buffers = np.zeros(BUFFERS * size, np.uint64)
+    buffers = np.empty((max(steps[:, 1].max(), RESULT) + 1) * size, np.uint64)
     start, stop = inner_range(cut)
     for unit in range(first, last):
         load_words(words, unit, cut, beyond, flip, buffers[SOURCE * size : (SOURCE + 1) * size])

@@ -21,7 +21,6 @@ Point = tuple[int, int, int]  # plane, row, x
 
 PAIR, ADD = 0, 1
 SOURCE, RESULT = 0, 1
-BUFFERS = 11  # source, result, and three for each axis
 _ADDED_AT_ONCE = 4
 _AXES = (2, 1, 0)  # runs along x first: only there bits must be shifted
 

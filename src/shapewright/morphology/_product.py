@@ -64,21 +64,27 @@ def backward(image: NDArray[Any], upstream: NDArray[Any], offsets: Offsets, outs
 
 @lru_cache(maxsize=64)
 def _conjunction(offsets: Offsets) -> Any:
-    return all_of(pixel(*offset) for offset in offsets)
+    return all_of(pixel(*offset) for offset in offsets.pixels)
 
 
 def _run(run: Callable[..., Any], offsets: Offsets, arrays: tuple[NDArray[Any], ...], outside: float) -> NDArray[Any]:
     out = np.empty_like(arrays[0])
     if not out.size:
         return out
-    points = [as_plane_offset(offset) for offset in offsets]
-    planes = as_planes(out.shape, len(offsets[0]))
-    sizes = cut(planes, points, 1, margins=len(arrays))
-    distances = flat_distances(sizes, points, 1)
+    planes = as_planes(out.shape, offsets.spatial_dims)
+    sizes, distances = _prepared(offsets, planes, len(arrays))
     views = [array.reshape(planes) for array in (*arrays, out)]
-    threads = None if out.size * len(offsets) > _THREADED_WORK else 1
+    threads = None if out.size * len(distances) > _THREADED_WORK else 1
     for_each_block(lambda *units: run(*views, distances, sizes, outside, *units), planes[0] * sizes.blocks, threads)
     return out
+
+
+@lru_cache(maxsize=256)
+def _prepared(offsets: Offsets, planes: tuple[int, int, int, int], margins: int) -> tuple[Cut, NDArray[np.int64]]:
+    """Return how to cut images of a shape, and the distances of an element's pixels in the blocks."""
+    points = [as_plane_offset(offset) for offset in offsets.pixels]
+    sizes = cut(planes, points, 1, margins)
+    return sizes, flat_distances(sizes, points, 1)
 
 
 @kernel

@@ -1,5 +1,6 @@
 """Soft morphology as operators of PyTorch, with shapes for tracing and gradients for autograd."""
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,8 +13,8 @@ from shapewright.morphology.elements import Offsets
 def product(image: torch.Tensor, offsets: Offsets, outside: float) -> torch.Tensor:
     """Return the product of a CPU tensor's values at the offsets."""
     computed = image.float() if image.dtype in (torch.float16, torch.bfloat16) else image
-    flat = [step for offset in offsets for step in offset]
-    result: torch.Tensor = _forward(computed, flat, len(offsets[0]), outside)
+    flat = [step for offset in offsets.pixels for step in offset]
+    result: torch.Tensor = _forward(computed, flat, offsets.spatial_dims, outside)
     return result.to(image.dtype)
 
 
@@ -24,13 +25,19 @@ def skeleton(image: torch.Tensor, spatial_dims: int, iterations: int) -> torch.T
     return result.to(image.device, image.dtype)
 
 
-def _grouped(flat: list[int], spatial_dims: int) -> Offsets:
-    return tuple(tuple(flat[i : i + spatial_dims]) for i in range(0, len(flat), spatial_dims))
+def _offsets(flat: list[int], spatial_dims: int) -> Offsets:
+    """Return the offsets of a flat list, the same object for the same list."""
+    return _grouped(tuple(flat), spatial_dims)
+
+
+@lru_cache(maxsize=256)
+def _grouped(flat: tuple[int, ...], spatial_dims: int) -> Offsets:
+    return Offsets(tuple(flat[i : i + spatial_dims] for i in range(0, len(flat), spatial_dims)))
 
 
 @torch.library.custom_op("shapewright::product", mutates_args=(), device_types="cpu")
 def _forward(image: torch.Tensor, offsets: list[int], spatial_dims: int, outside: float) -> torch.Tensor:
-    return torch.from_numpy(_product.forward(image.detach().numpy(), _grouped(offsets, spatial_dims), outside))
+    return torch.from_numpy(_product.forward(image.detach().numpy(), _offsets(offsets, spatial_dims), outside))
 
 
 @torch.library.custom_op("shapewright::product_backward", mutates_args=(), device_types="cpu")
@@ -38,7 +45,7 @@ def _backward(
     image: torch.Tensor, upstream: torch.Tensor, offsets: list[int], spatial_dims: int, outside: float
 ) -> torch.Tensor:
     arrays = image.detach().numpy(), upstream.detach().numpy()
-    return torch.from_numpy(_product.backward(*arrays, _grouped(offsets, spatial_dims), outside))
+    return torch.from_numpy(_product.backward(*arrays, _offsets(offsets, spatial_dims), outside))
 
 
 @_forward.register_fake

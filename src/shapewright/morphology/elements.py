@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +17,25 @@ from shapewright.arrays import AnyArray, as_binary, check_spacing
 from shapewright.errors import InputError
 
 Element = NDArray[np.bool_]
-Offsets = tuple[tuple[int, ...], ...]
 Spacing = Sequence[float] | float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Offsets:
+    """The pixels of a structuring element relative to its origin; compared by identity, so a fast key of caches."""
+
+    pixels: tuple[tuple[int, ...], ...]
+
+    @property
+    def spatial_dims(self) -> int:
+        """The rank of the element."""
+        return len(self.pixels[0])
+
+    @cached_property
+    def mirrored(self) -> Offsets:
+        """The element mirrored in its origin."""
+        return Offsets(tuple(tuple(-step for step in pixel) for pixel in self.pixels))
+
 
 _TOLERANCE = 1e-9  # so that a radius of 3 * 0.1 reaches the third pixel of 0.1
 
@@ -172,7 +191,14 @@ def element_offsets(footprint: AnyArray, origin: Sequence[int] | None, name: str
         origin = tuple(size // 2 for size in element.shape)
     if len(origin) != element.ndim:
         raise InputError(f"origin must have {element.ndim} indices, like the {name}; got {tuple(origin)}")
-    return tuple(tuple(int(i - o) for i, o in zip(index, origin, strict=True)) for index in np.argwhere(element))
+    return _offsets(element.tobytes(), element.shape, tuple(int(index) for index in origin))
+
+
+@lru_cache(maxsize=256)
+def _offsets(pixels: bytes, shape: tuple[int, ...], origin: tuple[int, ...]) -> Offsets:
+    """Return the offsets of an element; the same object for the same element, so that plans are found again."""
+    element = np.frombuffer(pixels, bool).reshape(shape)
+    return Offsets(tuple(tuple(row) for row in (np.argwhere(element) - origin).tolist()))
 
 
 def _distances(radius: float, spatial_dims: int, spacing: Spacing) -> list[NDArray[np.float64]]:

@@ -235,8 +235,7 @@ def hit_or_miss(
         if not background.any():
             return fits
     offsets = element_offsets(background, origin, "background")
-    mirrored = tuple(tuple(-step for step in offset) for offset in offsets)
-    touches = _on_either(lambda part: _dilate(part, mirrored, outside), image, offsets, outside, 1)
+    touches = _on_either(lambda part: _dilate(part, offsets.mirrored, outside), image, offsets, outside, 1)
     return _and_not(fits, touches)
 
 
@@ -247,16 +246,15 @@ def _erode(image: Image, offsets: Offsets, outside: float) -> Image:
 
 
 def _dilate(image: Image, offsets: Offsets, outside: float) -> Image:
-    mirrored = tuple(tuple(-step for step in offset) for offset in offsets)
     if isinstance(image, PackedImage):
-        return union_of_shifts(image, mirrored, outside=bool(outside), complement=False)
-    return soft_dilation(image, mirrored, float(outside))
+        return union_of_shifts(image, offsets.mirrored, outside=bool(outside), complement=False)
+    return soft_dilation(image, offsets.mirrored, float(outside))
 
 
 def _on_either(step: Any, image: Image, offsets: Offsets, outside: float, iterations: int | None) -> Image:
     """Apply a step to a packed or a floating-point image; pack and unpack a binary one."""
     check_outside(outside)
-    spatial_dims = len(offsets[0])
+    spatial_dims = offsets.spatial_dims
     if len(image.shape) < spatial_dims:
         raise InputError(
             f"image must have at least the footprint's {spatial_dims} axes; got shape {tuple(image.shape)}"
