@@ -170,7 +170,7 @@ def both_ways(call: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor)
     return run
 
 
-def soft(rounds: int, slow: int) -> None:
+def soft(slow: int) -> None:
     for shape, cases in (
         ((4, 1, 256, 256), ((4, 2), (8, 2))),
         ((1, 1, 96, 96, 96), ((6, 3), (26, 3))),
@@ -215,7 +215,7 @@ def main() -> None:
     binary_2d(rounds, slow)
     binary_3d(slow, 128 if options.quick else 256)
     skeletons(rounds, slow)
-    soft(rounds, slow)
+    soft(slow)
 
 
 if __name__ == "__main__":

@@ -57,40 +57,49 @@ def _word_to_bytes(_: Any, word: Any, data: Any, index: Any) -> Any:
 
 
 @kernel
-def _pack_rows(pixels: NDArray[np.uint8], words: Words, width: int, first: int, last: int) -> None:
+def pack_row(pixels: Any, start: int, width: int, inverse: Any, words: Any, at: int) -> None:
+    """Pack ``width`` pixels from ``start`` on into words from ``at`` on, combined with ``inverse`` by exclusive or."""
     whole = width // 64
     rest = width - 64 * whole
+    for k in range(whole):
+        words[at + k] = _bytes_to_word(pixels, start + 64 * k) ^ inverse
+    if rest:
+        end = start + width
+        word = np.uint64(0)
+        if end >= 64:  # the last 64 pixels before the row's end, of which the row's rest is kept
+            word = _bytes_to_word(pixels, end - 64) >> np.uint64(64 - rest)
+        else:
+            for x in range(rest):
+                word |= np.uint64(pixels[start + x] != 0) << np.uint64(x)
+        words[at + whole] = word ^ inverse
+
+
+@kernel
+def unpack_row(words: Any, at: int, inverse: Any, pixels: Any, start: int, width: int) -> None:
+    """Unpack words from ``at`` on, combined with ``inverse``, into ``width`` pixels from ``start`` on."""
+    whole = width // 64
+    rest = width - 64 * whole
+    for k in range(whole):
+        _word_to_bytes(words[at + k] ^ inverse, pixels, start + 64 * k)
+    if rest and whole:  # the last 64 pixels of the row at once
+        before, here = words[at + whole - 1], words[at + whole]
+        last = (before >> np.uint64(rest)) | (here << np.uint64(64 - rest))
+        _word_to_bytes(last ^ inverse, pixels, start + width - 64)
+    elif rest:
+        for x in range(rest):
+            pixels[start + x] = ((words[at] ^ inverse) >> np.uint64(x)) & np.uint64(1)
+
+
+@kernel
+def _pack_rows(pixels: NDArray[np.uint8], words: Words, width: int, first: int, last: int) -> None:
     for row in range(first, last):
-        start = row * width
-        at = row * ((width + 63) // 64)
-        for k in range(whole):
-            words[at + k] = _bytes_to_word(pixels, start + 64 * k)
-        if rest:
-            end = start + width
-            if end >= 64:  # the last 64 pixels before the row's end, of which the row's rest is kept
-                words[at + whole] = _bytes_to_word(pixels, end - 64) >> np.uint64(64 - rest)
-            else:
-                word = np.uint64(0)
-                for x in range(rest):
-                    word |= np.uint64(pixels[start + x] != 0) << np.uint64(x)
-                words[at + whole] = word
+        pack_row(pixels, row * width, width, np.uint64(0), words, row * ((width + 63) // 64))
 
 
 @kernel
 def _unpack_rows(words: Words, pixels: NDArray[np.uint8], width: int, first: int, last: int) -> None:
-    whole = width // 64
-    rest = width - 64 * whole
     for row in range(first, last):
-        start = row * width
-        at = row * ((width + 63) // 64)
-        for k in range(whole):
-            _word_to_bytes(words[at + k], pixels, start + 64 * k)
-        if rest and whole:
-            before, here = words[at + whole - 1], words[at + whole]
-            _word_to_bytes((before >> np.uint64(rest)) | (here << np.uint64(64 - rest)), pixels, start + width - 64)
-        elif rest:
-            for x in range(rest):
-                pixels[start + x] = (words[at] >> np.uint64(x)) & np.uint64(1)
+        unpack_row(words, row * ((width + 63) // 64), np.uint64(0), pixels, row * width, width)
 
 
 def pack_bits(image: NDArray[np.bool_]) -> Words:

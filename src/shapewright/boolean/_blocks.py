@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shapewright.boolean._bits import pack_row, unpack_row
 from shapewright.boolean._jit import kernel
 from shapewright.boolean.expression import Offset
 
@@ -108,6 +109,37 @@ def store_words(flat: Any, unit: int, cut: Cut, flip: bool, words: NDArray[np.ui
             for k in range(np.uint64(count)):
                 words[image, p, r, k] = flat[np.uint64(at) + k] ^ inverse
             words[image, p, r, count - 1] &= used
+
+
+@kernel
+def load_bits(pixels: NDArray[np.uint8], shape: Any, unit: int, cut: Cut, outside: bool, flip: bool, flat: Any) -> None:
+    """Pack block ``unit`` of a flat binary image of shape [images, planes, rows, width] into a buffer."""
+    beyond = np.uint64(0xFFFFFFFFFFFFFFFF) if outside else np.uint64(0)
+    inverse = np.uint64(0xFFFFFFFFFFFFFFFF) if flip else np.uint64(0)
+    flat[:] = beyond
+    image = unit // cut.blocks
+    first = (unit % cut.blocks) * cut.planes - cut.margin
+    rest = cut.width % 64
+    unused = np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(rest) if rest else np.uint64(0)
+    end = (cut.width + 63) // 64 - 1
+    for p in range(max(first, 0), min(first + cut.planes + 2 * cut.margin, shape[1])):
+        for r in range(shape[2]):
+            at = cut.guard + (p - first) * cut.plane + r * cut.row
+            pack_row(pixels, ((image * shape[1] + p) * shape[2] + r) * cut.width, cut.width, inverse, flat, at)
+            if rest:
+                flat[at + end] = (flat[at + end] & ~unused) | (beyond & unused)
+
+
+@kernel
+def store_bits(flat: Any, unit: int, cut: Cut, flip: bool, pixels: NDArray[np.uint8], shape: Any) -> None:
+    """Unpack the block from a flat buffer into a flat binary image."""
+    inverse = np.uint64(0xFFFFFFFFFFFFFFFF) if flip else np.uint64(0)
+    image = unit // cut.blocks
+    first = (unit % cut.blocks) * cut.planes
+    for p in range(first, min(first + cut.planes, shape[1])):
+        for r in range(shape[2]):
+            at = cut.guard + (p - first + cut.margin) * cut.plane + r * cut.row
+            unpack_row(flat, at, inverse, pixels, ((image * shape[1] + p) * shape[2] + r) * cut.width, cut.width)
 
 
 @kernel

@@ -12,7 +12,9 @@ from shapewright.boolean._blocks import (
     as_planes,
     cut,
     inner_range,
+    load_bits,
     load_words,
+    store_bits,
     store_words,
 )
 from shapewright.boolean._jit import for_each_block, kernel
@@ -21,7 +23,10 @@ from shapewright.morphology._plan import ADD, RESULT, SOURCE, plan, step_table
 from shapewright.morphology.elements import Offsets
 
 Words = NDArray[np.uint64]
+Pixels = NDArray[np.uint8]
 
+_NO_WORDS = np.empty((0, 0, 0, 0), np.uint64)
+_NO_PIXELS = np.empty(0, np.uint8)
 _THREADED_WORK = 1 << 20  # words times passes; below, starting threads costs more than the work
 
 
@@ -31,19 +36,41 @@ def union_of_shifts(image: PackedImage, offsets: Offsets, *, outside: bool, comp
     The second is the first on the complement, complemented; ``outside`` is the value before that.
     """
     out = np.empty_like(image.words)
-    if not out.size:
-        return image.with_words(out)
     planes = as_planes(image.shape, image.spatial_dims)
-    sizes, steps = _prepared(offsets, planes)
-    words = image.words.reshape(*planes[:3], -1)
-    target = out.reshape(words.shape)
-    threads = None if words.size * len(steps) > _THREADED_WORK else 1
-    for_each_block(
-        lambda *units: _run(words, target, steps, sizes, outside != complement, complement, *units),
-        planes[0] * sizes.blocks,
-        threads,
-    )
+    words = image.words.reshape(*planes[:3], -1), out.reshape(*planes[:3], -1)
+    _apply(offsets, planes, words, (_NO_PIXELS, _NO_PIXELS), outside, complement)
     return image.with_words(out)
+
+
+def union_of_shifts_of_pixels(
+    image: NDArray[np.bool_], offsets: Offsets, *, outside: bool, complement: bool
+) -> NDArray[np.bool_]:
+    """Do the same from and to boolean arrays, packing each block as it is loaded."""
+    out = np.empty(image.shape, np.bool_)
+    pixels = np.ascontiguousarray(image).reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8)
+    planes = as_planes(image.shape, offsets.spatial_dims)
+    _apply(offsets, planes, (_NO_WORDS, _NO_WORDS), pixels, outside, complement)
+    return out
+
+
+def _apply(
+    offsets: Offsets,
+    planes: tuple[int, int, int, int],
+    words: tuple[Words, Words],
+    pixels: tuple[Pixels, Pixels],
+    outside: bool,
+    complement: bool,
+) -> None:
+    """Run the passes of an element on all blocks, from words to words or from pixels to pixels."""
+    if 0 in planes:
+        return
+    sizes, steps = _prepared(offsets, planes)
+    work = sizes.size * sizes.blocks * planes[0] * len(steps)
+    for_each_block(
+        lambda *units: _run(*words, *pixels, planes, steps, sizes, outside != complement, complement, *units),
+        planes[0] * sizes.blocks,
+        None if work > _THREADED_WORK else 1,
+    )
 
 
 @lru_cache(maxsize=256)
@@ -56,14 +83,28 @@ def _prepared(offsets: Offsets, planes: tuple[int, int, int, int]) -> tuple[Cut,
 
 @kernel
 def _run(
-    words: Words, out: Words, steps: NDArray[np.int64], cut: Cut, beyond: bool, flip: bool, first: int, last: int
+    words: Words,
+    out_words: Words,
+    pixels: Pixels,
+    out_pixels: Pixels,
+    shape: Any,
+    steps: Any,
+    cut: Cut,
+    beyond: bool,
+    flip: bool,
+    first: int,
+    last: int,
 ) -> None:
     """Run the passes on the blocks ``first`` to ``last``; ``beyond`` is the value outside after complementing."""
     size = cut.size
     buffers = np.empty((max(steps[:, 1].max(), RESULT) + 1) * size, np.uint64)
     start, stop = inner_range(cut)
     for unit in range(first, last):
-        load_words(words, unit, cut, beyond, flip, buffers[SOURCE * size : (SOURCE + 1) * size])
+        block = buffers[SOURCE * size : (SOURCE + 1) * size]
+        if pixels.size:
+            load_bits(pixels, shape, unit, cut, beyond, flip, block)
+        else:
+            load_words(words, unit, cut, beyond, flip, block)
         result = buffers[RESULT * size : (RESULT + 1) * size]
         result[start:stop] = 0
         for s in range(steps.shape[0]):
@@ -73,7 +114,10 @@ def _run(
             else:
                 target = buffers[steps[s, 1] * size : (steps[s, 1] + 1) * size]
                 _pair(source, target, steps[s, 4], steps[s, 5])
-        store_words(result, unit, cut, flip, out)
+        if pixels.size:
+            store_bits(result, unit, cut, flip, out_pixels, shape)
+        else:
+            store_words(result, unit, cut, flip, out_words)
 
 
 @kernel

@@ -9,14 +9,17 @@ complements (the probability that all pixels, or any, are set if they are indepe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from shapewright.arrays import AnyArray, as_binary, is_tensor
+import numpy as np
+from numpy.typing import NDArray
+
+from shapewright.arrays import AnyArray, as_binary, same_kind
 from shapewright.boolean.filter import check_outside, check_probabilities, is_floating, repeat
 from shapewright.boolean.packed import PackedImage, pack
 from shapewright.errors import InputError
-from shapewright.morphology._packed import union_of_shifts
+from shapewright.morphology._packed import union_of_shifts, union_of_shifts_of_pixels
 from shapewright.morphology._product import soft_dilation, soft_erosion
 from shapewright.morphology.elements import Offsets, element_offsets
 
@@ -129,6 +132,8 @@ def opening(
     array([[0, 0, 1, 1, 1]])
     """
     times = _number(iterations)
+    if _is_plain_binary(image):
+        return _on_packed(opening, image, footprint, iterations=times, outside=outside, origin=origin)
     eroded = erosion(image, footprint, iterations=times, outside=outside, origin=origin)
     return dilation(eroded, footprint, iterations=times, outside=outside, origin=origin)
 
@@ -157,6 +162,8 @@ def closing(
     array([[0, 1, 1, 1, 0]])
     """
     times = _number(iterations)
+    if _is_plain_binary(image):
+        return _on_packed(closing, image, footprint, iterations=times, outside=outside, origin=origin)
     dilated = dilation(image, footprint, iterations=times, outside=outside, origin=origin)
     return erosion(dilated, footprint, iterations=times, outside=outside, origin=origin)
 
@@ -172,6 +179,8 @@ def white_tophat(
     >>> white_tophat(np.array([[1, 0, 1, 1, 1]], bool), np.ones((1, 3), bool)).astype(int)
     array([[1, 0, 0, 0, 0]])
     """
+    if _is_plain_binary(image):
+        return _on_packed(white_tophat, image, footprint, outside=outside, origin=origin)
     return _and_not(image, opening(image, footprint, outside=outside, origin=origin))
 
 
@@ -186,6 +195,8 @@ def black_tophat(
     >>> black_tophat(np.array([[0, 1, 0, 1, 0]], bool), np.ones((1, 3), bool)).astype(int)
     array([[0, 0, 1, 0, 0]])
     """
+    if _is_plain_binary(image):
+        return _on_packed(black_tophat, image, footprint, outside=outside, origin=origin)
     return _and_not(closing(image, footprint, outside=outside, origin=origin), image)
 
 
@@ -198,6 +209,8 @@ def gradient(image: Image, footprint: AnyArray, *, outside: float = 0, origin: S
     >>> gradient(np.array([[0, 0, 1, 1, 1]], bool), np.ones((1, 3), bool), outside=1).astype(int)
     array([[1, 1, 1, 0, 0]])
     """
+    if _is_plain_binary(image):
+        return _on_packed(gradient, image, footprint, outside=outside, origin=origin)
     dilated = dilation(image, footprint, outside=outside, origin=origin)
     return _and_not(dilated, erosion(image, footprint, outside=outside, origin=origin))
 
@@ -229,6 +242,8 @@ def hit_or_miss(
     >>> hit_or_miss(np.array([[0, 1, 0, 1, 1]], bool), np.array([[0, 1, 0]], bool)).astype(int)
     array([[0, 1, 0, 0, 0]])
     """
+    if _is_plain_binary(image):
+        return _on_packed(hit_or_miss, image, foreground, background=background, outside=outside, origin=origin)
     fits = erosion(image, foreground, outside=outside, origin=origin)
     if background is None:
         background = ~as_binary(foreground, "foreground")
@@ -242,12 +257,16 @@ def hit_or_miss(
 def _erode(image: Image, offsets: Offsets, outside: float) -> Image:
     if isinstance(image, PackedImage):
         return union_of_shifts(image, offsets, outside=bool(outside), complement=True)
+    if not is_floating(image):
+        return union_of_shifts_of_pixels(image, offsets, outside=bool(outside), complement=True)
     return soft_erosion(image, offsets, float(outside))
 
 
 def _dilate(image: Image, offsets: Offsets, outside: float) -> Image:
     if isinstance(image, PackedImage):
         return union_of_shifts(image, offsets.mirrored, outside=bool(outside), complement=False)
+    if not is_floating(image):
+        return union_of_shifts_of_pixels(image, offsets.mirrored, outside=bool(outside), complement=False)
     return soft_dilation(image, offsets.mirrored, float(outside))
 
 
@@ -268,17 +287,33 @@ def _on_either(step: Any, image: Image, offsets: Offsets, outside: float, iterat
     if is_floating(image):
         check_probabilities(image, "image")
         return repeat(step, image, iterations)
-    result = repeat(step, pack(image, spatial_dims=spatial_dims), iterations).unpack()
-    return result.to(image.device) if is_tensor(image) else result
+    binary = as_binary(image, "image")
+    if iterations == 1:
+        return same_kind(step(binary), image)
+    return same_kind(repeat(step, _packed(binary, spatial_dims), iterations).unpack(), image)
+
+
+def _on_packed(operator: Callable[..., Image], image: Image, footprint: AnyArray, **options: Any) -> Image:
+    """Pack a binary image once for an operator of several steps, and unpack its result."""
+    binary = as_binary(image, "image")
+    return same_kind(operator(_packed(binary, len(footprint.shape)), footprint, **options).unpack(), image)
+
+
+def _packed(binary: NDArray[np.bool_], spatial_dims: int) -> PackedImage:
+    if binary.ndim < spatial_dims:
+        raise InputError(f"image must have at least the footprint's {spatial_dims} axes; got shape {binary.shape}")
+    return pack(binary, spatial_dims=spatial_dims)
+
+
+def _is_plain_binary(image: Image) -> bool:
+    return not isinstance(image, PackedImage) and not is_floating(image)
 
 
 def _and_not(a: Image, b: Image) -> Image:
     """Return ``a and not b``: exactly on binary images, ``a (1 - b)`` on probabilities."""
     if isinstance(a, PackedImage):
         return a & ~b
-    if is_floating(a):
-        return a * (1 - b)
-    return a.astype(bool) & ~b.astype(bool) if not is_tensor(a) else a.bool() & ~b.bool()
+    return a * (1 - b)
 
 
 def _number(iterations: int | None) -> int:
