@@ -117,52 +117,73 @@ def _product_gradient(
     zero, one = image.dtype.type(0), image.dtype.type(1)
     tiny = image.dtype.type(1e-30)  # smaller values count as zeros: dividing by them could overflow
     flat = np.empty(cut.size, image.dtype)
+    received = np.empty(cut.size, image.dtype)
     without_zero = np.empty(cut.size, image.dtype)  # gradient times product, where the neighbourhood has no zero
     with_one_zero = np.empty(cut.size, image.dtype)  # gradient times product of the rest, where it has one
-    result = np.empty(cut.size, image.dtype)
-    product = np.empty(CHUNK, image.dtype)
-    zeros = np.empty(CHUNK, image.dtype)
+    total = np.empty(CHUNK, image.dtype)
     start, stop = inner_range(cut)
     beside = cut.margin // 2 * cut.plane + cut.guard // 2
     for unit in range(first, last):
-        load_pixels(upstream, unit, cut, 0.0, result)
+        load_pixels(upstream, unit, cut, 0.0, received)
         load_pixels(image, unit, cut, outside, flat)
         without_zero[:] = zero
         with_one_zero[:] = zero
-        any_zero = False
+        zeros = 0
+        for i in range(np.uint64(flat.size)):
+            zeros += flat[i] < tiny
         for base in range(start - beside, stop + beside, CHUNK):
-            at = np.uint64(base)
-            for i in range(np.uint64(CHUNK)):
-                product[i] = one
-                zeros[i] = zero
-            for distance in distances:
-                source = np.uint64(base + distance)
+            if zeros:
+                _products_with_zeros(flat, base, distances, received, without_zero, with_one_zero)
+            else:
+                at = np.uint64(base)
                 for i in range(np.uint64(CHUNK)):
-                    value = flat[source + i]
-                    is_zero = value < tiny
-                    product[i] *= one if is_zero else value
-                    zeros[i] += one if is_zero else zero
-            most = zero
-            for i in range(np.uint64(CHUNK)):
-                received = result[at + i] * product[i]
-                without_zero[at + i] = received if zeros[i] == zero else zero
-                with_one_zero[at + i] = received if zeros[i] == one else zero
-                most = max(most, zeros[i])
-            any_zero = any_zero or most > zero
+                    without_zero[at + i] = received[at + i]
+                for distance in distances:
+                    source = np.uint64(base + distance)
+                    for i in range(np.uint64(CHUNK)):
+                        without_zero[at + i] *= flat[source + i]
         for base in range(start, stop, CHUNK):
             at = np.uint64(base)
+            _sum_mirrored(without_zero, base, distances, total)
             for i in range(np.uint64(CHUNK)):
-                product[i] = zero
-                zeros[i] = zero
-            for distance in distances:
-                source = np.uint64(base - distance)
+                received[at + i] = total[i] / (flat[at + i] if flat[at + i] >= tiny else one)
+            if zeros:
+                _sum_mirrored(with_one_zero, base, distances, total)
                 for i in range(np.uint64(CHUNK)):
-                    product[i] += without_zero[source + i]
-                if any_zero:
-                    for i in range(np.uint64(CHUNK)):
-                        zeros[i] += with_one_zero[source + i]
-            for i in range(np.uint64(CHUNK)):
-                value = flat[at + i]
-                is_zero = value < tiny
-                result[at + i] = zeros[i] if is_zero else product[i] / (one if is_zero else value)
-        store_pixels(result, unit, cut, out)
+                    received[at + i] = received[at + i] if flat[at + i] >= tiny else total[i]
+        store_pixels(received, unit, cut, out)
+
+
+@kernel
+def _products_with_zeros(
+    flat: Any, base: int, distances: Any, received: Any, without_zero: Any, with_one_zero: Any
+) -> None:
+    """Multiply the gradients of a chunk by their products without zeros, kept apart by the number of zeros."""
+    zero, one = flat.dtype.type(0), flat.dtype.type(1)
+    tiny = flat.dtype.type(1e-30)
+    product = np.empty(CHUNK, flat.dtype)
+    count = np.empty(CHUNK, flat.dtype)
+    at = np.uint64(base)
+    for i in range(np.uint64(CHUNK)):
+        product[i] = received[at + i]
+        count[i] = zero
+    for distance in distances:
+        source = np.uint64(base + distance)
+        for i in range(np.uint64(CHUNK)):
+            is_zero = flat[source + i] < tiny
+            product[i] *= one if is_zero else flat[source + i]
+            count[i] += one if is_zero else zero
+    for i in range(np.uint64(CHUNK)):
+        without_zero[at + i] = product[i] if count[i] == zero else zero
+        with_one_zero[at + i] = product[i] if count[i] == one else zero
+
+
+@kernel
+def _sum_mirrored(values: Any, base: int, distances: Any, total: Any) -> None:
+    """Sum, for a chunk, the values of all neighbourhoods that a pixel is in."""
+    for i in range(np.uint64(CHUNK)):
+        total[i] = 0
+    for distance in distances:
+        source = np.uint64(base - distance)
+        for i in range(np.uint64(CHUNK)):
+            total[i] += values[source + i]

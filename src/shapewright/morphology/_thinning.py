@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from shapewright.boolean._jit import kernel
 
 INTERIOR, BORDER = 1, 2
+CHANGED = np.uint32(1 << 31)  # in a code: a neighbour has changed since the pixel was last tested
 
 
 @kernel
@@ -43,6 +44,7 @@ def _codes(image: Any, offsets: Any) -> Any:
 @kernel
 def _is_simple(code: Any, side: int, first: Any, second: Any, third: Any) -> Any:
     """Look up whether the neighbours of a code make a pixel simple; ``side`` of them are in the outer portions."""
+    code = np.int64(code & ~CHANGED)
     state = first[code >> (2 * side - 1)]
     state = second[state, (code >> side) & ((1 << (side - 1)) - 1)]
     return third[state, code & ((1 << side) - 1)] != 0
@@ -50,10 +52,17 @@ def _is_simple(code: Any, side: int, first: Any, second: Any, third: Any) -> Any
 
 @kernel
 def _remove(image: Any, at: int, codes: Any, offsets: Any) -> None:
-    """Remove a pixel from the image and from the codes of its neighbours."""
+    """Remove a pixel from the image and from the codes of its neighbours, which are marked as changed."""
     image[at] = 0
     for k in range(offsets.size):
-        codes[at + offsets[k]] ^= np.uint32(1 << k)  # seen from the neighbour, the pixel lies the other way
+        # Seen from the neighbour, the pixel lies the other way.
+        codes[at + offsets[k]] = (codes[at + offsets[k]] ^ np.uint32(1 << k)) | CHANGED
+
+
+@kernel
+def _has_one_neighbour(code: Any) -> Any:
+    neighbours = code & ~CHANGED
+    return neighbours != 0 and neighbours & (neighbours - np.uint32(1)) == 0
 
 
 @kernel
@@ -101,11 +110,9 @@ def thin_padded(
     subfields = 4 if offsets.size == 8 else 8
     codes = _codes(image, offsets)
     border, count = _mark_border(image, sides)
-    order = np.empty(border.size, np.int64)
-    changed = np.zeros(image.size, np.uint8)  # whether a pixel may have become removable since it was last tested
+    fields = np.empty(border.size, np.int64)
     for i in range(count):
-        changed[border[i]] = 1
-    is_end = np.zeros(image.size if surface else 0, np.bool_)
+        codes[border[i]] |= CHANGED
     removed = 1
     while removed > 0 and iterations != 0:
         iterations -= 1
@@ -116,32 +123,25 @@ def thin_padded(
             if image[at]:
                 border[kept] = at
                 kept += 1
-                if surface:
-                    is_end[at] = _has_no_interior_neighbour(image, at, offsets)
-                    skip = is_end[at]
-                else:
-                    skip = codes[at] & (codes[at] - np.uint32(1)) == 0  # the end of a curve has one neighbour
-                if not skip:
-                    sizes[subfield[at] + 1] += 1
-                    order[kept - 1] = subfield[at]
-                else:
-                    order[kept - 1] = subfields
+                is_end = _has_no_interior_neighbour(image, at, offsets) if surface else _has_one_neighbour(codes[at])
+                field = subfields if is_end else np.int64(subfield[at])
+                if not is_end:
+                    sizes[field + 1] += 1
+                fields[kept - 1] = field
         count = kept
-        candidates = _sorted_by_subfield(border, order, sizes, count)
+        candidates = _sorted_by_subfield(border, fields, sizes, count)
         removed = 0
         exposed = count
         for field in range(subfields):
             for i in range(sizes[field], sizes[field + 1]):
                 at = candidates[i]
-                if not changed[at]:
+                if codes[at] & CHANGED == 0:  # as when it was last tested
                     continue
-                changed[at] = 0
-                if not _is_simple(np.int64(codes[at]), side, first, second, third):
+                codes[at] &= ~CHANGED
+                if not _is_simple(codes[at], side, first, second, third):
                     continue
                 _remove(image, at, codes, offsets)
                 removed += 1
-                for k in range(offsets.size):
-                    changed[at + offsets[k]] = 1
                 for k in range(sides.size):
                     neighbour = at + sides[k]
                     if image[neighbour] == INTERIOR:
@@ -190,9 +190,9 @@ def thin_in_order(
         removed = 0
         for i in range(count):
             at = waiting[i]
-            if fixed[at] or (keep_ends and codes[at] & (codes[at] - np.uint32(1)) == 0):
+            if fixed[at] or (keep_ends and _has_one_neighbour(codes[at])):
                 continue
-            if _is_simple(np.int64(codes[at]), side, first, second, third):
+            if _is_simple(codes[at], side, first, second, third):
                 _remove(image, at, codes, offsets)
                 removed += 1
             else:
