@@ -19,7 +19,7 @@ from shapewright.boolean._blocks import (
 )
 from shapewright.boolean._jit import for_each_block, kernel
 from shapewright.boolean.packed import PackedImage
-from shapewright.morphology._plan import ADD, RESULT, SOURCE, plan, step_table
+from shapewright.morphology._plan import ADD, ADD_SHIFTED, RESULT, SOURCE, plan, step_table
 from shapewright.morphology.elements import Offsets
 
 Words = NDArray[np.uint64]
@@ -111,6 +111,8 @@ def _run(
             source = buffers[steps[s, 2] * size : (steps[s, 2] + 1) * size]
             if steps[s, 0] == ADD:
                 _add(source, result, steps[s, 3], steps[s, 4:], start, stop)
+            elif steps[s, 0] == ADD_SHIFTED:
+                _add_shifted(source, result, steps[s, 4], steps[s, 5], start, stop)
             else:
                 target = buffers[steps[s, 1] * size : (steps[s, 1] + 1) * size]
                 _pair(source, target, steps[s, 4], steps[s, 5])
@@ -122,28 +124,35 @@ def _run(
 
 @kernel
 def _add(source: Any, result: Any, count: int, distances: Any, start: int, stop: int) -> None:
-    """Add up to four shifts of the source to a range of the result."""
+    """Add up to four shifts of the source by whole words to a range of the result."""
     n = stop - start
     target = result[start:stop]
     at0, at1 = start + (distances[0] >> 6), start + (distances[1] >> 6)
-    a, b = source[at0 : at0 + n + 1], source[at1 : at1 + n + 1]
-    if distances[0] & 63 == 0:
-        at2, at3 = start + (distances[2] >> 6), start + (distances[3] >> 6)
-        c, d = source[at2 : at2 + n], source[at3 : at3 + n]
-        if count == 1:
-            for i in range(n):
-                target[i] |= a[i]
-        elif count == 2:
-            for i in range(n):
-                target[i] |= a[i] | b[i]
-        else:
-            for i in range(n):
-                target[i] |= (a[i] | b[i]) | (c[i] | d[i])
-    else:
-        shift_a, shift_b = np.uint64(distances[0] & 63), np.uint64(distances[1] & 63)
-        back_a, back_b = np.uint64(64) - shift_a, np.uint64(64) - shift_b
+    at2, at3 = start + (distances[2] >> 6), start + (distances[3] >> 6)
+    a, b, c, d = source[at0 : at0 + n], source[at1 : at1 + n], source[at2 : at2 + n], source[at3 : at3 + n]
+    if count == 1:
         for i in range(n):
-            target[i] |= (a[i] >> shift_a) | (a[i + 1] << back_a) | (b[i] >> shift_b) | (b[i + 1] << back_b)
+            target[i] |= a[i]
+    elif count == 2:
+        for i in range(n):
+            target[i] |= a[i] | b[i]
+    else:
+        for i in range(n):
+            target[i] |= (a[i] | b[i]) | (c[i] | d[i])
+
+
+@kernel
+def _add_shifted(source: Any, result: Any, first: int, second: int, start: int, stop: int) -> None:
+    """Add two shifts of the source by any number of bits to a range of the result."""
+    n = stop - start
+    target = result[start:stop]
+    at_a, at_b = start + (first >> 6), start + (second >> 6)
+    a, b = source[at_a : at_a + n + 1], source[at_b : at_b + n + 1]
+    shift_a, shift_b = np.uint64(first & 63), np.uint64(second & 63)
+    back_a, back_b = np.uint64(63) - shift_a, np.uint64(63) - shift_b  # after 1: a shift by 64 has no meaning
+    one = np.uint64(1)
+    for i in range(n):
+        target[i] |= (a[i] >> shift_a) | (a[i + 1] << one << back_a) | (b[i] >> shift_b) | (b[i + 1] << one << back_b)
 
 
 @kernel

@@ -19,14 +19,18 @@ from shapewright.boolean._blocks import Cut, flat_distances
 
 Point = tuple[int, int, int]  # plane, row, x
 
-PAIR, ADD = 0, 1
+PAIR, ADD, ADD_SHIFTED = 0, 1, 2
 SOURCE, RESULT = 0, 1
 _ADDED_AT_ONCE = 4
 _AXES = (2, 1, 0)  # runs along x first: only there bits must be shifted
 
 
 class Step(NamedTuple):
-    """One pass: ``PAIR``: buffer[target] = the union of two shifts of a source; ``ADD``: result |= up to four."""
+    """One pass over a source buffer.
+
+    ``PAIR`` writes the union of two shifts to the target. ``ADD`` adds up to four shifts by whole words to the result,
+    ``ADD_SHIFTED`` one or two by any number of bits.
+    """
 
     kind: int
     target: int
@@ -64,8 +68,8 @@ def _add(points: list[Point], source: int) -> tuple[float, list[Step]]:
     aligned = [point for point in points if point[2] % 64 == 0]
     shifted = [point for point in points if point[2] % 64 != 0]
     steps = []
-    for group, size in ((aligned, _ADDED_AT_ONCE), (shifted, 2)):
-        steps += [Step(ADD, RESULT, source, tuple(group[i : i + size])) for i in range(0, len(group), size)]
+    for kind, group, size in ((ADD, aligned, _ADDED_AT_ONCE), (ADD_SHIFTED, shifted, 2)):
+        steps += [Step(kind, RESULT, source, tuple(group[i : i + size])) for i in range(0, len(group), size)]
     return len(aligned) + 3.0 * len(shifted) + len(steps), steps
 
 
@@ -88,9 +92,16 @@ def _cover_by_runs(points: list[Point], depth: int, source: int) -> tuple[float,
             steps.append(Step(PAIR, target, power, (_along(axis, 0), _along(axis, reached))))
             cost += pair_cost
             power, reached = target, 2 * reached
+        rows = groups[length, start]
+        if len(rows) == 1:  # used once: added as it is made
+            ends = _moved(rows[0], axis, start), _moved(rows[0], axis, start + length - reached)
+            kind = ADD if ends[0][2] % 64 == 0 and ends[1][2] % 64 == 0 else ADD_SHIFTED
+            steps.append(Step(kind, RESULT, power, ends))
+            cost += pair_cost
+            continue
         ends = _along(axis, start), _along(axis, start + length - reached)
         steps.append(Step(PAIR, run_buffer, power, ends))
-        group_cost, group_steps = _cover(groups[length, start], depth + 1, run_buffer)
+        group_cost, group_steps = _cover(rows, depth + 1, run_buffer)
         cost += pair_cost + group_cost
         steps += group_steps
     return cost, steps
