@@ -1,0 +1,180 @@
+"""How an image is cut into blocks with a margin, so that a kernel reads neighbours at constant distances.
+
+An image is seen as [images, planes, rows, row]: for two spatial axes each line of the image is a plane of one row. A
+block is a few planes, copied into a flat buffer with room around it that holds the value outside the image. In the
+buffer a neighbour lies at the same distance from every pixel, so kernels are plain loops over long flat ranges. A row
+is followed by just enough room for the longest reach along x; the end of one row serves as the margin of the next.
+
+The same cut serves words of 64 pixels and floating-point pixels: only the number of items in a row differs.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapewright.boolean._bits import pack_row, unpack_row
+from shapewright.boolean._jit import kernel
+from shapewright.boolean.expression import Offset
+
+CHUNK = 128  # items that a program computes at a time; buffers have this much room at their end
+# Items of a block: several buffers of words stay below the size from which the system hands out fresh pages for each
+# allocation, which would cost more than the work; floating-point blocks are larger, their margins weigh more.
+_BLOCK_WORDS = 2048
+_BLOCK_PIXELS = 16384
+
+
+class Cut(NamedTuple):
+    """The sizes of a block's buffer, in items (words or pixels)."""
+
+    width: int  # pixels in a row of the image
+    row: int  # distance of two rows in the buffer
+    plane: int  # distance of two planes
+    margin: int  # planes before the block, and after it
+    guard: int  # items before the first plane that neighbours of margin pixels may reach
+    planes: int  # planes in a block
+    blocks: int  # blocks in one image
+    size: int  # items in a buffer
+
+
+def cut(shape: tuple[int, ...], offsets: Iterable[Offset], items_per_word: int, margins: int = 1) -> Cut:
+    """Return how to cut images of a shape [images, planes, rows, width] for a filter that reads ``offsets``.
+
+    Offsets are (plane, row, x). ``margins`` is how many times the reach is kept around a block: 2 where a kernel
+    needs results beside the block as well. The cut depends on the shape alone, never on the number of threads.
+    """
+    reach = np.abs(np.array([(0, 0, 0), *offsets], dtype=np.int64)).max(axis=0)
+    _, planes, rows, width = shape
+    row = -(-(width + int(reach[2])) // items_per_word)
+    plane = (rows + int(reach[1])) * row
+    margin = margins * int(reach[0])
+    items = _BLOCK_WORDS if items_per_word > 1 else _BLOCK_PIXELS
+    limit = max(4 * margin, 1, items // max(plane, 1))
+    blocks = max(1, -(-planes // limit))
+    block = -(-planes // blocks)
+    guard = int(reach[1]) * row * margins + int(reach[2]) * margins // items_per_word + 2
+    size = (block + 2 * margin) * plane + 2 * guard + CHUNK
+    return Cut(width, row, plane, margin, guard, block, blocks, size)
+
+
+def flat_distances(cut: Cut, offsets: Iterable[Offset], items_per_word: int) -> NDArray[np.int64]:
+    """Return the distance of each offset (plane, row, x) in a buffer; for words, in bits."""
+    return np.array(
+        [(p * cut.plane + r * cut.row) * items_per_word + x for p, r, x in offsets], dtype=np.int64
+    ).reshape(-1)
+
+
+def as_planes(shape: tuple[int, ...], spatial_dims: int) -> tuple[int, int, int, int]:
+    """Return the sizes [images, planes, rows, width] in which an image of any shape is processed."""
+    images = int(np.prod(shape[: len(shape) - spatial_dims], dtype=np.int64))
+    if spatial_dims == 2:
+        return images, shape[-2], 1, shape[-1]
+    return images, shape[-3], shape[-2], shape[-1]
+
+
+def as_plane_offset(offset: Offset) -> Offset:
+    """Return an offset (y, x) or (z, y, x) as (plane, row, x)."""
+    return (offset[0], 0, offset[1]) if len(offset) == 2 else offset
+
+
+@kernel
+def load_words(words: NDArray[np.uint64], unit: int, cut: Cut, outside: bool, flip: bool, flat: Any) -> None:
+    """Copy block ``unit`` with its margins into a flat buffer; ``flip`` complements the pixels, not ``outside``."""
+    beyond = np.uint64(0xFFFFFFFFFFFFFFFF) if outside else np.uint64(0)
+    inverse = np.uint64(0xFFFFFFFFFFFFFFFF) if flip else np.uint64(0)
+    flat[:] = beyond
+    image = unit // cut.blocks
+    first = (unit % cut.blocks) * cut.planes - cut.margin
+    rows, count = words.shape[2], words.shape[3]
+    rest = cut.width % 64
+    unused = np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(rest) if rest else np.uint64(0)
+    for p in range(max(first, 0), min(first + cut.planes + 2 * cut.margin, words.shape[1])):
+        for r in range(rows):
+            at = cut.guard + (p - first) * cut.plane + r * cut.row
+            for k in range(np.uint64(count)):  # by index: a slice would cost as much as the copy of a short row
+                flat[np.uint64(at) + k] = words[image, p, r, k] ^ inverse
+            if rest:
+                flat[at + count - 1] = (flat[at + count - 1] & ~unused) | (beyond & unused)
+
+
+@kernel
+def store_words(flat: Any, unit: int, cut: Cut, flip: bool, words: NDArray[np.uint64]) -> None:
+    """Copy the block from a flat buffer into the image of words, bits beyond the width cleared."""
+    inverse = np.uint64(0xFFFFFFFFFFFFFFFF) if flip else np.uint64(0)
+    image = unit // cut.blocks
+    first = (unit % cut.blocks) * cut.planes
+    rows, count = words.shape[2], words.shape[3]
+    rest = cut.width % 64
+    used = ~(np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(rest)) if rest else np.uint64(0xFFFFFFFFFFFFFFFF)
+    for p in range(first, min(first + cut.planes, words.shape[1])):
+        for r in range(rows):
+            at = cut.guard + (p - first + cut.margin) * cut.plane + r * cut.row
+            for k in range(np.uint64(count)):
+                words[image, p, r, k] = flat[np.uint64(at) + k] ^ inverse
+            words[image, p, r, count - 1] &= used
+
+
+@kernel
+def load_bits(pixels: NDArray[np.uint8], shape: Any, unit: int, cut: Cut, outside: bool, flip: bool, flat: Any) -> None:
+    """Pack block ``unit`` of a flat binary image of shape [images, planes, rows, width] into a buffer."""
+    beyond = np.uint64(0xFFFFFFFFFFFFFFFF) if outside else np.uint64(0)
+    inverse = np.uint64(0xFFFFFFFFFFFFFFFF) if flip else np.uint64(0)
+    flat[:] = beyond
+    image = unit // cut.blocks
+    first = (unit % cut.blocks) * cut.planes - cut.margin
+    rest = cut.width % 64
+    unused = np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(rest) if rest else np.uint64(0)
+    end = (cut.width + 63) // 64 - 1
+    for p in range(max(first, 0), min(first + cut.planes + 2 * cut.margin, shape[1])):
+        for r in range(shape[2]):
+            at = cut.guard + (p - first) * cut.plane + r * cut.row
+            pack_row(pixels, ((image * shape[1] + p) * shape[2] + r) * cut.width, cut.width, inverse, flat, at)
+            if rest:
+                flat[at + end] = (flat[at + end] & ~unused) | (beyond & unused)
+
+
+@kernel
+def store_bits(flat: Any, unit: int, cut: Cut, flip: bool, pixels: NDArray[np.uint8], shape: Any) -> None:
+    """Unpack the block from a flat buffer into a flat binary image."""
+    inverse = np.uint64(0xFFFFFFFFFFFFFFFF) if flip else np.uint64(0)
+    image = unit // cut.blocks
+    first = (unit % cut.blocks) * cut.planes
+    for p in range(first, min(first + cut.planes, shape[1])):
+        for r in range(shape[2]):
+            at = cut.guard + (p - first + cut.margin) * cut.plane + r * cut.row
+            unpack_row(flat, at, inverse, pixels, ((image * shape[1] + p) * shape[2] + r) * cut.width, cut.width)
+
+
+@kernel
+def load_pixels(image: Any, unit: int, cut: Cut, outside: float, flat: Any) -> None:
+    """Copy block ``unit`` of a floating-point image [images, planes, rows, width] with its margins into a buffer."""
+    flat[:] = outside
+    index = unit // cut.blocks
+    first = (unit % cut.blocks) * cut.planes - cut.margin
+    rows, width = image.shape[2], image.shape[3]
+    for p in range(max(first, 0), min(first + cut.planes + 2 * cut.margin, image.shape[1])):
+        for r in range(rows):
+            at = cut.guard + (p - first) * cut.plane + r * cut.row
+            for x in range(np.uint64(width)):
+                flat[np.uint64(at) + x] = image[index, p, r, x]
+
+
+@kernel
+def store_pixels(flat: Any, unit: int, cut: Cut, image: Any) -> None:
+    """Copy the block from a flat buffer into the floating-point image."""
+    index = unit // cut.blocks
+    first = (unit % cut.blocks) * cut.planes
+    rows, width = image.shape[2], image.shape[3]
+    for p in range(first, min(first + cut.planes, image.shape[1])):
+        for r in range(rows):
+            at = cut.guard + (p - first + cut.margin) * cut.plane + r * cut.row
+            for x in range(np.uint64(width)):
+                image[index, p, r, x] = flat[np.uint64(at) + x]
+
+
+@kernel
+def inner_range(cut: Cut) -> tuple[int, int]:
+    """Return the range of a buffer that holds the block itself, without its margins."""
+    start = cut.guard + cut.margin * cut.plane
+    return start, start + cut.planes * cut.plane

@@ -1,0 +1,218 @@
+"""The kernels that run a program of gates over an image, a chunk of items at a time.
+
+Each gate is one loop over a chunk, long enough to amortise its dispatch and short enough that the chunks of all live
+gates stay in the first cache. The loops have a constant length, so the compiler turns them into vector instructions.
+Indices are unsigned: signed ones would be tested for negative values in every loop.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapewright.boolean._blocks import (
+    CHUNK,
+    Cut,
+    inner_range,
+    load_pixels,
+    load_words,
+    store_pixels,
+    store_words,
+)
+from shapewright.boolean._jit import kernel
+
+LOAD, CONSTANT, NOT, AND, OR, XOR, WHERE = range(7)
+
+
+@kernel
+def run_words(
+    words: NDArray[np.uint64],
+    out: NDArray[np.uint64],
+    gates: NDArray[np.int64],
+    slots: int,
+    distances: NDArray[np.int64],
+    cut: Cut,
+    outside: bool,
+    first: int,
+    last: int,
+) -> None:
+    """Run a program on the packed blocks ``first`` to ``last``; ``distances`` are in bits."""
+    flat = np.empty(cut.size, np.uint64)
+    result = np.empty(cut.size, np.uint64)
+    values = np.empty(slots * CHUNK, np.uint64)
+    start, stop = inner_range(cut)
+    final = np.uint64(gates[-1, 1] * CHUNK)
+    for unit in range(first, last):
+        load_words(words, unit, cut, outside, False, flat)
+        for base in range(start, stop, CHUNK):
+            for g in range(gates.shape[0]):
+                code = gates[g, 0]
+                t, a = np.uint64(gates[g, 1] * CHUNK), np.uint64(gates[g, 2] * CHUNK)
+                b, c = np.uint64(gates[g, 3] * CHUNK), np.uint64(gates[g, 4] * CHUNK)
+                if code == LOAD:
+                    distance = distances[gates[g, 2]]
+                    at = np.uint64(base + (distance >> 6))
+                    shift = np.uint64(distance & 63)
+                    back = np.uint64(63) - shift  # shifting by 1 and then by this never shifts by 64
+                    for i in range(np.uint64(CHUNK)):
+                        values[t + i] = (flat[at + i] >> shift) | (
+                            (flat[at + i + np.uint64(1)] << np.uint64(1)) << back
+                        )
+                elif code == CONSTANT:
+                    constant = np.uint64(0) - np.uint64(gates[g, 2])
+                    for i in range(np.uint64(CHUNK)):
+                        values[t + i] = constant
+                elif code == NOT:
+                    for i in range(np.uint64(CHUNK)):
+                        values[t + i] = ~values[a + i]
+                elif code == AND:
+                    for i in range(np.uint64(CHUNK)):
+                        values[t + i] = values[a + i] & values[b + i]
+                elif code == OR:
+                    for i in range(np.uint64(CHUNK)):
+                        values[t + i] = values[a + i] | values[b + i]
+                elif code == XOR:
+                    for i in range(np.uint64(CHUNK)):
+                        values[t + i] = values[a + i] ^ values[b + i]
+                else:
+                    for i in range(np.uint64(CHUNK)):
+                        values[t + i] = values[c + i] ^ (values[a + i] & (values[b + i] ^ values[c + i]))
+            for i in range(np.uint64(CHUNK)):
+                result[np.uint64(base) + i] = values[final + i]
+        store_words(result, unit, cut, False, out)
+
+
+@kernel
+def polynomial(flat: Any, base: int, gates: Any, distances: Any, values: Any) -> None:
+    """Evaluate the polynomial of a program on the pixels ``base`` to ``base + CHUNK`` of a buffer."""
+    one = values.dtype.type(1)
+    two = values.dtype.type(2)
+    for g in range(gates.shape[0]):
+        code = gates[g, 0]
+        t, a = np.uint64(gates[g, 1] * CHUNK), np.uint64(gates[g, 2] * CHUNK)
+        b, c = np.uint64(gates[g, 3] * CHUNK), np.uint64(gates[g, 4] * CHUNK)
+        if code == LOAD:
+            at = np.uint64(base + distances[gates[g, 2]])
+            for i in range(np.uint64(CHUNK)):
+                values[t + i] = flat[at + i]
+        elif code == CONSTANT:
+            constant = values.dtype.type(gates[g, 2])
+            for i in range(np.uint64(CHUNK)):
+                values[t + i] = constant
+        elif code == NOT:
+            for i in range(np.uint64(CHUNK)):
+                values[t + i] = one - values[a + i]
+        elif code == AND:
+            for i in range(np.uint64(CHUNK)):
+                values[t + i] = values[a + i] * values[b + i]
+        elif code == OR:
+            for i in range(np.uint64(CHUNK)):
+                values[t + i] = values[a + i] + values[b + i] * (one - values[a + i])
+        elif code == XOR:
+            for i in range(np.uint64(CHUNK)):
+                values[t + i] = values[a + i] + values[b + i] * (one - two * values[a + i])
+        else:
+            for i in range(np.uint64(CHUNK)):
+                values[t + i] = values[c + i] + values[a + i] * (values[b + i] - values[c + i])
+
+
+@kernel
+def adjoints(gates: Any, values: Any, adjoint: Any) -> None:
+    """Run a program backwards: from the gradient of the last gate to the gradients of all gates before it."""
+    one = values.dtype.type(1)
+    two = values.dtype.type(2)
+    for g in range(gates.shape[0] - 1, -1, -1):
+        code = gates[g, 0]
+        t, a = np.uint64(gates[g, 1] * CHUNK), np.uint64(gates[g, 2] * CHUNK)
+        b, c = np.uint64(gates[g, 3] * CHUNK), np.uint64(gates[g, 4] * CHUNK)
+        if code == NOT:
+            for i in range(np.uint64(CHUNK)):
+                adjoint[a + i] -= adjoint[t + i]
+        elif code == AND:
+            for i in range(np.uint64(CHUNK)):
+                adjoint[a + i] += adjoint[t + i] * values[b + i]
+            for i in range(np.uint64(CHUNK)):
+                adjoint[b + i] += adjoint[t + i] * values[a + i]
+        elif code == OR:
+            for i in range(np.uint64(CHUNK)):
+                adjoint[a + i] += adjoint[t + i] * (one - values[b + i])
+            for i in range(np.uint64(CHUNK)):
+                adjoint[b + i] += adjoint[t + i] * (one - values[a + i])
+        elif code == XOR:
+            for i in range(np.uint64(CHUNK)):
+                adjoint[a + i] += adjoint[t + i] * (one - two * values[b + i])
+            for i in range(np.uint64(CHUNK)):
+                adjoint[b + i] += adjoint[t + i] * (one - two * values[a + i])
+        elif code == WHERE:
+            for i in range(np.uint64(CHUNK)):
+                adjoint[a + i] += adjoint[t + i] * (values[b + i] - values[c + i])
+            for i in range(np.uint64(CHUNK)):
+                adjoint[b + i] += adjoint[t + i] * values[a + i]
+            for i in range(np.uint64(CHUNK)):
+                adjoint[c + i] += adjoint[t + i] * (one - values[a + i])
+
+
+@kernel
+def add_gradients(gradient: Any, base: int, gates: Any, distances: Any, adjoint: Any) -> None:
+    """Add the gradients of a program's pixels to the places of a buffer that they were loaded from."""
+    for g in range(gates.shape[0]):
+        if gates[g, 0] == LOAD:
+            at = np.uint64(base + distances[gates[g, 2]])
+            t = np.uint64(gates[g, 1] * CHUNK)
+            for i in range(np.uint64(CHUNK)):
+                gradient[at + i] += adjoint[t + i]
+
+
+@kernel
+def run_forward(
+    image: Any, out: Any, gates: Any, slots: int, distances: Any, cut: Cut, outside: float, first: int, last: int
+) -> None:
+    """Evaluate the polynomial of a program on the blocks ``first`` to ``last`` of a floating-point image."""
+    flat = np.empty(cut.size, image.dtype)
+    result = np.empty(cut.size, image.dtype)
+    values = np.empty(slots * CHUNK, image.dtype)
+    start, stop = inner_range(cut)
+    final = np.uint64(gates[-1, 1] * CHUNK)
+    for unit in range(first, last):
+        load_pixels(image, unit, cut, outside, flat)
+        for base in range(start, stop, CHUNK):
+            polynomial(flat, base, gates, distances, values)
+            for i in range(np.uint64(CHUNK)):
+                result[np.uint64(base) + i] = values[final + i]
+        store_pixels(result, unit, cut, out)
+
+
+@kernel
+def run_backward(
+    image: Any,
+    upstream: Any,
+    out: Any,
+    gates: Any,
+    slots: int,
+    distances: Any,
+    cut: Cut,
+    outside: float,
+    first: int,
+    last: int,
+) -> None:
+    """Compute the gradient with respect to the image; the cut's margin is twice the filter's reach."""
+    flat = np.empty(cut.size, image.dtype)
+    received = np.empty(cut.size, image.dtype)
+    gradient = np.empty(cut.size, image.dtype)
+    values = np.empty(slots * CHUNK, image.dtype)
+    adjoint = np.empty(slots * CHUNK, image.dtype)
+    start, stop = inner_range(cut)
+    beside = cut.margin // 2 * cut.plane  # results there depend on pixels of the block
+    final = np.uint64(gates[-1, 1] * CHUNK)
+    for unit in range(first, last):
+        load_pixels(image, unit, cut, outside, flat)
+        load_pixels(upstream, unit, cut, 0.0, received)
+        gradient[:] = 0
+        for base in range(start - beside, stop + beside, CHUNK):
+            polynomial(flat, base, gates, distances, values)
+            adjoint[:] = 0
+            for i in range(np.uint64(CHUNK)):
+                adjoint[final + i] = received[np.uint64(base) + i]
+            adjoints(gates, values, adjoint)
+            add_gradients(gradient, base, gates, distances, adjoint)
+        store_pixels(gradient, unit, cut, out)

@@ -1,0 +1,178 @@
+"""Exact dilation and erosion of packed images."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapewright.boolean._blocks import (
+    Cut,
+    as_plane_offset,
+    as_planes,
+    cut,
+    inner_range,
+    load_bits,
+    load_words,
+    store_bits,
+    store_words,
+)
+from shapewright.boolean._jit import for_each_block, kernel
+from shapewright.boolean.packed import PackedImage
+from shapewright.morphology._plan import ADD, ADD_SHIFTED, RESULT, SOURCE, plan, step_table
+from shapewright.morphology.elements import Offsets
+
+Words = NDArray[np.uint64]
+Pixels = NDArray[np.uint8]
+
+_NO_WORDS = np.empty((0, 0, 0, 0), np.uint64)
+_NO_PIXELS = np.empty(0, np.uint8)
+_THREADED_WORK = 1 << 20  # words times passes; below, starting threads costs more than the work
+
+
+def union_of_shifts(image: PackedImage, offsets: Offsets, *, outside: bool, complement: bool) -> PackedImage:
+    """Return where any pixel at the offsets is set; with ``complement``, where all of them are.
+
+    The second is the first on the complement, complemented; ``outside`` is the value before that.
+    """
+    out = np.empty_like(image.words)
+    planes = as_planes(image.shape, image.spatial_dims)
+    words = image.words.reshape(*planes[:3], -1), out.reshape(*planes[:3], -1)
+    _apply(offsets, planes, words, (_NO_PIXELS, _NO_PIXELS), outside, complement)
+    return image.with_words(out)
+
+
+def union_of_shifts_of_pixels(
+    image: NDArray[np.bool_], offsets: Offsets, *, outside: bool, complement: bool
+) -> NDArray[np.bool_]:
+    """Do the same from and to boolean arrays, packing each block as it is loaded."""
+    out = np.empty(image.shape, np.bool_)
+    pixels = np.ascontiguousarray(image).reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8)
+    planes = as_planes(image.shape, offsets.spatial_dims)
+    _apply(offsets, planes, (_NO_WORDS, _NO_WORDS), pixels, outside, complement)
+    return out
+
+
+def _apply(
+    offsets: Offsets,
+    planes: tuple[int, int, int, int],
+    words: tuple[Words, Words],
+    pixels: tuple[Pixels, Pixels],
+    outside: bool,
+    complement: bool,
+) -> None:
+    """Run the passes of an element on all blocks, from words to words or from pixels to pixels."""
+    if 0 in planes:
+        return
+    sizes, steps = _prepared(offsets, planes)
+    work = sizes.size * sizes.blocks * planes[0] * len(steps)
+    for_each_block(
+        lambda *units: _run(*words, *pixels, planes, steps, sizes, outside != complement, complement, *units),
+        planes[0] * sizes.blocks,
+        None if work > _THREADED_WORK else 1,
+    )
+
+
+@lru_cache(maxsize=256)
+def _prepared(offsets: Offsets, planes: tuple[int, int, int, int]) -> tuple[Cut, NDArray[np.int64]]:
+    """Return how to cut images of a shape, and the passes of an element on the blocks."""
+    points = frozenset(as_plane_offset(pixel) for pixel in offsets.pixels)
+    sizes = cut(planes, points, 64)
+    return sizes, step_table(plan(points), sizes)
+
+
+@kernel
+def _run(
+    words: Words,
+    out_words: Words,
+    pixels: Pixels,
+    out_pixels: Pixels,
+    shape: Any,
+    steps: Any,
+    cut: Cut,
+    beyond: bool,
+    flip: bool,
+    first: int,
+    last: int,
+) -> None:
+    """Run the passes on the blocks ``first`` to ``last``; ``beyond`` is the value outside after complementing."""
+    size = cut.size
+    buffers = np.empty((max(steps[:, 1].max(), RESULT) + 1) * size, np.uint64)
+    start, stop = inner_range(cut)
+    for unit in range(first, last):
+        block = buffers[SOURCE * size : (SOURCE + 1) * size]
+        if pixels.size:
+            load_bits(pixels, shape, unit, cut, beyond, flip, block)
+        else:
+            load_words(words, unit, cut, beyond, flip, block)
+        result = buffers[RESULT * size : (RESULT + 1) * size]
+        result[start:stop] = 0
+        for s in range(steps.shape[0]):
+            source = buffers[steps[s, 2] * size : (steps[s, 2] + 1) * size]
+            if steps[s, 0] == ADD:
+                _add(source, result, steps[s, 3], steps[s, 4:], start, stop)
+            elif steps[s, 0] == ADD_SHIFTED:
+                _add_shifted(source, result, steps[s, 4], steps[s, 5], start, stop)
+            else:
+                target = buffers[steps[s, 1] * size : (steps[s, 1] + 1) * size]
+                _pair(source, target, steps[s, 4], steps[s, 5])
+        if pixels.size:
+            store_bits(result, unit, cut, flip, out_pixels, shape)
+        else:
+            store_words(result, unit, cut, flip, out_words)
+
+
+@kernel
+def _add(source: Any, result: Any, count: int, distances: Any, start: int, stop: int) -> None:
+    """Add up to four shifts of the source by whole words to a range of the result."""
+    n = stop - start
+    target = result[start:stop]
+    at0, at1 = start + (distances[0] >> 6), start + (distances[1] >> 6)
+    at2, at3 = start + (distances[2] >> 6), start + (distances[3] >> 6)
+    a, b, c, d = source[at0 : at0 + n], source[at1 : at1 + n], source[at2 : at2 + n], source[at3 : at3 + n]
+    if count == 1:
+        for i in range(n):
+            target[i] |= a[i]
+    elif count == 2:
+        for i in range(n):
+            target[i] |= a[i] | b[i]
+    else:
+        for i in range(n):
+            target[i] |= (a[i] | b[i]) | (c[i] | d[i])
+
+
+@kernel
+def _add_shifted(source: Any, result: Any, first: int, second: int, start: int, stop: int) -> None:
+    """Add two shifts of the source by any number of bits to a range of the result."""
+    n = stop - start
+    target = result[start:stop]
+    at_a, at_b = start + (first >> 6), start + (second >> 6)
+    a, b = source[at_a : at_a + n + 1], source[at_b : at_b + n + 1]
+    shift_a, shift_b = np.uint64(first & 63), np.uint64(second & 63)
+    back_a, back_b = np.uint64(63) - shift_a, np.uint64(63) - shift_b  # after 1: a shift by 64 has no meaning
+    one = np.uint64(1)
+    for i in range(n):
+        target[i] |= (a[i] >> shift_a) | (a[i + 1] << one << back_a) | (b[i] >> shift_b) | (b[i + 1] << one << back_b)
+
+
+@kernel
+def _pair(source: Any, target: Any, first: int, second: int) -> None:
+    """Write the union of two shifts of the source, wherever both lie in the buffer."""
+    start = max(0, -(min(first, second) >> 6))
+    stop = source.size - max(0, (max(first, second) >> 6) + 1)
+    n = stop - start
+    goal = target[start:stop]
+    at_a, at_b = start + (first >> 6), start + (second >> 6)
+    a, b = source[at_a : at_a + n + 1], source[at_b : at_b + n + 1]
+    shift_a, shift_b = np.uint64(first & 63), np.uint64(second & 63)
+    back_a, back_b = np.uint64(63) - shift_a, np.uint64(63) - shift_b
+    one = np.uint64(1)
+    if shift_a == 0 and shift_b == 0:
+        for i in range(n):
+            goal[i] = a[i] | b[i]
+    elif shift_a == 0:
+        for i in range(n):
+            goal[i] = a[i] | (b[i] >> shift_b) | (b[i + 1] << one << back_b)
+    else:
+        for i in range(n):
+            goal[i] = (a[i] >> shift_a) | (a[i + 1] << one << back_a) | (b[i] >> shift_b) | (b[i + 1] << one << back_b)

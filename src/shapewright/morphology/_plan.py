@@ -1,0 +1,130 @@
+"""How to dilate by any structuring element with few word operations.
+
+Along each axis in turn, rows of the element are split into runs. The dilation by a run of length n is made by
+doubling: dilations by 2, 4, 8 ... pixels and one last overlapping pair. Runs of equal start and length are made once
+and serve all rows that have them. Of each group the cheaper of doubling and reading every pixel is taken.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapewright.boolean._blocks import Cut, flat_distances
+
+Point = tuple[int, int, int]  # plane, row, x
+
+PAIR, ADD, ADD_SHIFTED = 0, 1, 2
+SOURCE, RESULT = 0, 1
+_ADDED_AT_ONCE = 4
+_AXES = (2, 1, 0)  # runs along x first: only there bits must be shifted
+
+
+class Step(NamedTuple):
+    """One pass over a source buffer.
+
+    ``PAIR`` writes the union of two shifts to the target. ``ADD`` adds up to four shifts by whole words to the result,
+    ``ADD_SHIFTED`` one or two by any number of bits.
+    """
+
+    kind: int
+    target: int
+    source: int
+    points: tuple[Point, ...]
+
+
+@lru_cache(maxsize=512)
+def plan(points: frozenset[Point]) -> tuple[Step, ...]:
+    """Return the passes that compute the union of the source shifted by all points."""
+    return tuple(_cover(points, 0, SOURCE)[1])
+
+
+def step_table(steps: Iterable[Step], cut: Cut) -> NDArray[np.int64]:
+    """Return the passes as rows (kind, target, source, count, four distances in bits); repeats fill a row."""
+    rows = []
+    for step in steps:
+        distances = flat_distances(cut, step.points, 64).tolist()
+        distances += distances[-1:] * (_ADDED_AT_ONCE - len(distances))
+        rows.append([step.kind, step.target, step.source, len(step.points), *distances])
+    return np.array(rows, dtype=np.int64)
+
+
+def _cover(points: Iterable[Point], depth: int, source: int) -> tuple[float, list[Step]]:
+    """Return (cost, passes) that add the shifts of a buffer by all points to the result."""
+    points = sorted(points)
+    best = _add(points, source)
+    if depth < len(_AXES) and len(points) > 2:
+        by_runs = _cover_by_runs(points, depth, source)
+        best = min(best, by_runs, key=lambda option: option[0])
+    return best
+
+
+def _add(points: list[Point], source: int) -> tuple[float, list[Step]]:
+    aligned = [point for point in points if point[2] % 64 == 0]
+    shifted = [point for point in points if point[2] % 64 != 0]
+    steps = []
+    for kind, group, size in ((ADD, aligned, _ADDED_AT_ONCE), (ADD_SHIFTED, shifted, 2)):
+        steps += [Step(kind, RESULT, source, tuple(group[i : i + size])) for i in range(0, len(group), size)]
+    return len(aligned) + 3.0 * len(shifted) + len(steps), steps
+
+
+def _cover_by_runs(points: list[Point], depth: int, source: int) -> tuple[float, list[Step]]:
+    axis = _AXES[depth]
+    groups: dict[tuple[int, int], list[Point]] = defaultdict(list)
+    for row, start, length in _runs(points, axis):
+        groups[length, start].append(row)
+    single = [_moved(row, axis, start) for (length, start), rows in groups.items() if length == 1 for row in rows]
+    cost, steps = _cover(single, depth + 1, source) if single else (0.0, [])
+    power, reached = source, 1  # buffer `power` holds the dilation by the run [0, reached)
+    spare = [2 + 3 * depth, 3 + 3 * depth]
+    run_buffer = 4 + 3 * depth
+    pair_cost = 5.0 if axis == 2 else 3.0
+    for length, start in sorted(groups):
+        if length == 1:
+            continue
+        while 2 * reached <= length:
+            target = spare[0] if power != spare[0] else spare[1]
+            steps.append(Step(PAIR, target, power, (_along(axis, 0), _along(axis, reached))))
+            cost += pair_cost
+            power, reached = target, 2 * reached
+        rows = groups[length, start]
+        if len(rows) == 1:  # used once: added as it is made
+            ends = _moved(rows[0], axis, start), _moved(rows[0], axis, start + length - reached)
+            kind = ADD if ends[0][2] % 64 == 0 and ends[1][2] % 64 == 0 else ADD_SHIFTED
+            steps.append(Step(kind, RESULT, power, ends))
+            cost += pair_cost
+            continue
+        ends = _along(axis, start), _along(axis, start + length - reached)
+        steps.append(Step(PAIR, run_buffer, power, ends))
+        group_cost, group_steps = _cover(rows, depth + 1, run_buffer)
+        cost += pair_cost + group_cost
+        steps += group_steps
+    return cost, steps
+
+
+def _runs(points: list[Point], axis: int) -> Iterable[tuple[Point, int, int]]:
+    """Yield (row, start, length) of the maximal runs along an axis; a row is its points with that coordinate 0."""
+    rows: dict[Point, list[int]] = defaultdict(list)
+    for point in points:
+        rows[_moved(point, axis, 0)].append(point[axis])
+    for row, coordinates in rows.items():
+        start = coordinates[0]
+        for before, here in zip(coordinates, [*coordinates[1:], None], strict=True):
+            if here != before + 1:
+                yield row, start, before - start + 1
+                start = here if here is not None else 0
+
+
+def _moved(point: Point, axis: int, to: int) -> Point:
+    moved = list(point)
+    moved[axis] = to
+    return moved[0], moved[1], moved[2]
+
+
+def _along(axis: int, distance: int) -> Point:
+    return _moved((0, 0, 0), axis, distance)

@@ -1,0 +1,247 @@
+"""The thinning of ``_thinning`` as a polynomial on probabilities, with its gradient.
+
+One iteration on an image x: candidates c = border and not end, computed on x; then for each subfield s in turn
+``x <- x (1 - c S(x))`` on the pixels of s, where S is the exact probability that the neighbours make a pixel simple.
+On 0 and 1 that is the binary thinning.
+
+Pixels are stored by subfield, so that each step works on long ranges; a neighbour of a subfield's pixel lies at a
+constant distance in another subfield's range. The gradient needs one image per iteration: a pixel changes once in an
+iteration, so the states between its steps are put together from the images before and after.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapewright.arrays import is_tensor
+from shapewright.boolean import Expression, Filter, all_of, at_least, pixel
+from shapewright.boolean._blocks import CHUNK
+from shapewright.boolean._jit import for_each_block, kernel
+from shapewright.boolean._machine import add_gradients, adjoints, polynomial
+from shapewright.boolean._program import Program, program
+from shapewright.morphology.simple import simple_expression
+
+Floats = NDArray[Any]
+
+
+class Rules(NamedTuple):
+    """The two programs of a thinning, and the distances of their pixels in the layout of one image shape."""
+
+    candidate: NDArray[np.int64]
+    candidate_slots: int
+    candidate_distances: NDArray[np.int64]  # [subfields, pixels]
+    simple: NDArray[np.int64]
+    simple_slots: int
+    simple_distances: NDArray[np.int64]
+    starts: NDArray[np.int64]  # first item of every subfield's range
+    length: int  # items in a range, a multiple of the chunk
+    size: int  # items in a buffer
+
+
+def soft_skeleton(image: Any, spatial_dims: int, iterations: int) -> Any:
+    """Return the polynomial of the thinning on an image of probabilities, the same kind out as in."""
+    if is_tensor(image):
+        from shapewright.morphology import _torch_operators
+
+        return _torch_operators.skeleton(image, spatial_dims, iterations)
+    computed = image if image.dtype in (np.float32, np.float64) else image.astype(np.float32)
+    return forward(computed, spatial_dims, iterations)[0].astype(image.dtype, copy=False)
+
+
+def forward(image: Floats, spatial_dims: int, iterations: int) -> tuple[Floats, Floats]:
+    """Return the thinned image and the images before every iteration, [images, iterations + 1, size]."""
+    volumes, rules = _prepared(image, spatial_dims)
+    history = np.zeros((len(volumes), iterations + 1, rules.size), image.dtype)
+    _by_subfield(volumes, history[:, 0], rules, into_ranges=True)
+    for_each_block(lambda first, last: _thin(history, rules, first, last), len(volumes))
+    out = np.empty_like(volumes)
+    _by_subfield(out, history[:, -1], rules, into_ranges=False)
+    return out.reshape(image.shape), history
+
+
+def backward(upstream: Floats, history: Floats, spatial_dims: int) -> Floats:
+    """Return the gradient with respect to the image, given the one with respect to the result."""
+    volumes, rules = _prepared(upstream, spatial_dims)
+    received = np.zeros((len(volumes), rules.size), upstream.dtype)
+    _by_subfield(volumes, received, rules, into_ranges=True)
+    for_each_block(lambda first, last: _thin_backwards(history, received, rules, first, last), len(volumes))
+    out = np.empty_like(volumes)
+    _by_subfield(out, received, rules, into_ranges=False)
+    return out.reshape(upstream.shape)
+
+
+def history_shape(shape: Sequence[int], spatial_dims: int) -> tuple[int, int]:
+    """Return how many images a shape holds, and the size of the buffer of one; sizes may be symbolic."""
+    leading = len(shape) - spatial_dims
+    return math.prod(shape[:leading]), _layout(shape[leading:])[2]
+
+
+def _layout(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Return the sizes of the room between two ranges, of a range and of a buffer."""
+    halves = [size // 2 + 2 for size in shape]
+    length = (math.prod(halves) + CHUNK - 1) // CHUNK * CHUNK
+    guard = sum(math.prod(halves[axis + 1 :]) for axis in range(len(halves))) + CHUNK
+    return guard, length, guard + 2 ** len(halves) * (length + guard)
+
+
+def _prepared(image: Floats, spatial_dims: int) -> tuple[Floats, Rules]:
+    shape = image.shape[image.ndim - spatial_dims :]
+    return np.ascontiguousarray(image).reshape(-1, *shape), _rules(shape)
+
+
+def _by_subfield(volumes: Floats, buffers: Floats, rules: Rules, *, into_ranges: bool) -> None:
+    """Copy images into their layout by subfield, or back."""
+    shape = volumes.shape[1:]
+    halves = [size // 2 + 2 for size in shape]
+    for number, parity in enumerate(itertools.product((0, 1), repeat=len(shape))):
+        start = rules.starts[number]
+        grid = buffers[:, start : start + int(np.prod(halves))].reshape(-1, *halves)
+        counts = [(size - p + 1) // 2 for size, p in zip(shape, parity, strict=True)]
+        inside = grid[(slice(None), *(slice(1, 1 + count) for count in counts))]
+        pixels = volumes[(slice(None), *(slice(p, None, 2) for p in parity))]
+        if into_ranges:
+            inside[...] = pixels
+        else:
+            pixels[...] = inside
+
+
+@lru_cache(maxsize=8)
+def _rules(shape: tuple[int, ...]) -> Rules:
+    dims = len(shape)
+    halves = [size // 2 + 2 for size in shape]
+    strides = [int(np.prod(halves[axis + 1 :])) for axis in range(dims)]
+    guard, length, size = _layout(shape)
+    parities = list(itertools.product((0, 1), repeat=dims))
+    starts = np.array([guard + number * (length + guard) for number in range(len(parities))], np.int64)
+
+    def distances(of: Program) -> NDArray[np.int64]:
+        table = np.zeros((len(parities), len(of.offsets)), np.int64)
+        for number, parity in enumerate(parities):
+            for k, offset in enumerate(of.offsets):
+                moved = [p + step for p, step in zip(parity, offset, strict=True)]
+                other = parities.index(tuple(m % 2 for m in moved))
+                flat = sum((m // 2) * stride for m, stride in zip(moved, strides, strict=True))
+                table[number, k] = starts[other] - starts[number] + flat
+        return table
+
+    candidate, simple = program(_candidate(dims), False), program(simple_expression(dims), False)
+    return Rules(
+        candidate.gates,
+        candidate.slots,
+        distances(candidate),
+        simple.gates,
+        simple.slots,
+        distances(simple),
+        starts,
+        length,
+        size,
+    )
+
+
+@lru_cache(maxsize=2)
+def _candidate(dims: int) -> Expression:
+    """Return: an unset neighbour by a side, and not exactly one set neighbour; as its expectation."""
+    around = [pixel(*step) for step in itertools.product((-1, 0, 1), repeat=dims) if any(step)]
+    sides = [neighbour for neighbour in around if sum(map(abs, neighbour.offset)) == 1]
+    end = at_least(1, around) & ~at_least(2, around)
+    return Filter(~all_of(sides) & ~end).diagram.expression
+
+
+@kernel
+def _evaluate(state: Any, out: Any, gates: Any, slots: int, distances: Any, rules: Rules, field: int) -> None:
+    """Evaluate a program on one subfield's range of a state."""
+    values = np.empty(slots * CHUNK, state.dtype)
+    final = np.uint64(gates[-1, 1] * CHUNK)
+    for base in range(rules.starts[field], rules.starts[field] + rules.length, CHUNK):
+        polynomial(state, base, gates, distances[field], values)
+        for i in range(np.uint64(CHUNK)):
+            out[np.uint64(base) + i] = values[final + i]
+
+
+@kernel
+def _pull_back(
+    state: Any, seed: Any, received: Any, gates: Any, slots: int, distances: Any, rules: Rules, field: int
+) -> None:
+    """Add to ``received`` the gradient of a program on one subfield's range, given the gradient of its results."""
+    values = np.empty(slots * CHUNK, state.dtype)
+    adjoint = np.empty(slots * CHUNK, state.dtype)
+    final = np.uint64(gates[-1, 1] * CHUNK)
+    for base in range(rules.starts[field], rules.starts[field] + rules.length, CHUNK):
+        polynomial(state, base, gates, distances[field], values)
+        adjoint[:] = 0
+        for i in range(np.uint64(CHUNK)):
+            adjoint[final + i] = seed[np.uint64(base) + i]
+        adjoints(gates, values, adjoint)
+        add_gradients(received, base, gates, distances[field], adjoint)
+
+
+@kernel
+def _thin(history: Any, rules: Rules, first: int, last: int) -> None:
+    """Fill the history of the images ``first`` to ``last``, each iteration from the image before it."""
+    candidate = np.zeros(rules.size, history.dtype)
+    simple = np.zeros(rules.size, history.dtype)
+    one = history.dtype.type(1)
+    for image in range(first, last):
+        for iteration in range(history.shape[1] - 1):
+            before, state = history[image, iteration], history[image, iteration + 1]
+            for i in range(rules.size):
+                state[i] = before[i]
+            for field in range(rules.starts.size):
+                _evaluate(
+                    before, candidate, rules.candidate, rules.candidate_slots, rules.candidate_distances, rules, field
+                )
+            for field in range(rules.starts.size):
+                _evaluate(state, simple, rules.simple, rules.simple_slots, rules.simple_distances, rules, field)
+                start = rules.starts[field]
+                for i in range(start, start + rules.length):
+                    state[i] *= one - candidate[i] * simple[i]
+
+
+@kernel
+def _thin_backwards(history: Any, received: Any, rules: Rules, first: int, last: int) -> None:
+    """Turn the gradients with respect to the results into those with respect to the images, in place."""
+    candidate = np.zeros(rules.size, history.dtype)
+    simple = np.zeros(rules.size, history.dtype)
+    seed = np.zeros(rules.size, history.dtype)
+    state = np.empty(rules.size, history.dtype)
+    one = history.dtype.type(1)
+    for image in range(first, last):
+        gradient = received[image]
+        for iteration in range(history.shape[1] - 2, -1, -1):
+            before, after = history[image, iteration], history[image, iteration + 1]
+            for i in range(rules.size):
+                state[i] = after[i]
+            for field in range(rules.starts.size - 1, -1, -1):
+                start, stop = rules.starts[field], rules.starts[field] + rules.length
+                for i in range(start, stop):
+                    state[i] = before[i]
+                _evaluate(
+                    before, candidate, rules.candidate, rules.candidate_slots, rules.candidate_distances, rules, field
+                )
+                _evaluate(state, simple, rules.simple, rules.simple_slots, rules.simple_distances, rules, field)
+                for i in range(start, stop):
+                    share = gradient[i] * before[i]
+                    gradient[i] *= one - candidate[i] * simple[i]
+                    seed[i] = -share * candidate[i]
+                    candidate[i] = -share * simple[i]
+                _pull_back(
+                    state, seed, gradient, rules.simple, rules.simple_slots, rules.simple_distances, rules, field
+                )
+            for field in range(rules.starts.size):
+                _pull_back(
+                    before,
+                    candidate,
+                    gradient,
+                    rules.candidate,
+                    rules.candidate_slots,
+                    rules.candidate_distances,
+                    rules,
+                    field,
+                )
