@@ -1,7 +1,9 @@
 """The command line as a user types it: results, messages, exit codes."""
 
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import nibabel
@@ -132,6 +134,9 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["predict", "{tmp}/w.safetensors", "{tmp}", "--out", "{tmp}/o"], "w.safetensors"),
         (["evaluate", "{tmp}/a", "{tmp}/b"], "not a folder"),
         (["evaluate", "{tmp}"], "not a run's folder"),
+        (["evaluate", "{tmp}", "--topology", "--labels", "a=1"], "--labels, --topology: only for two folders"),
+        (["evaluate", "{tmp}", "{tmp}", "--split", "val"], "--split is only for a run"),
+        (["evaluate", "{tmp}", "{tmp}", "--labels", "a=1,a=2"], "every name once"),
         (["report", "{tmp}"], "{tmp}"),
         (["reproduce", "nonsense"], "unknown method"),
         (["reproduce", "boundary-loss", "--seeds", "a"], "--seeds"),
@@ -171,6 +176,41 @@ def test_an_image_of_another_rank(
 ) -> None:
     assert main(["predict", str(run), str(pictures / "images" / "p0.png"), "--out", str(tmp_path / "o")]) == USAGE
     assert "p0.png" in capsys.readouterr().err
+
+
+def test_letters_that_the_terminal_lacks_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(entry, "_dispatch", lambda _: sys.stdout.write("Größe"))
+    main(["methods"])
+    terminal.flush()
+    assert terminal.buffer.getvalue() == rb"Gr\xf6\xdfe"
+
+
+def test_output_may_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["methods"]) == OK
+
+
+def test_an_interrupt_says_how_to_continue_where_there_is_something_to_continue(
+    run: Path, volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shapewright.training.cases.load_cases", interrupt)
+    assert main(["train", "supervised", "--data", str(volumes), "--out", str(tmp_path / "new")]) == INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
+    assert main(["train", "--resume", str(run)]) == INTERRUPTED
+    assert f"continue with: shapewright train --resume {run}" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_device_that_is_missing(run: Path, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["predict", str(run), str(volumes / "images"), "--out", str(tmp_path / "o"), "--device", "cuda"]
+    assert main(arguments) == USAGE
+    assert "--device is 'cuda'" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
 
 
 def test_failures_become_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

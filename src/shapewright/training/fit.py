@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from shapewright.data.augment import BatchAugmentation
@@ -185,10 +185,18 @@ def _checkpoints(folder: Path, validated: bool) -> list[ModelCheckpoint]:
     return [best, last]
 
 
+class _EarlyStopping(EarlyStopping):
+    """Stays stopped where a run that it ended is resumed."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Stop at once if the checkpoint is that of a stopped run."""
+        trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
+
+
 def _early_stopping(config: TrainerConfig, validated: bool) -> list[EarlyStopping]:
     if config.patience <= 0 or not validated:
         return []
-    return [EarlyStopping(MONITOR, mode="max", patience=config.patience, verbose=False)]
+    return [_EarlyStopping(MONITOR, mode="max", patience=config.patience, verbose=False)]
 
 
 def _quieten() -> None:
