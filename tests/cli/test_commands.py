@@ -128,6 +128,7 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "supervised", "--data", "{tmp}/none"], "none"),
         (["train", "supervised", "--data", "{tmp}"], "{tmp}"),
         (["train", "supervised", "--config", "{tmp}/none.yaml"], "none.yaml"),
+        (["train", "supervised", "--data", "d", "--out", "/dev/null/x"], "/dev/null is a file"),
         (["train", "--resume", "{tmp}"], "not a run's folder"),
         (["train", "--resume", "{tmp}/none"], "no such folder"),
         (["predict", "{tmp}", "{tmp}/x.nii.gz", "--out", "{tmp}/o"], "x.nii.gz does not exist"),
@@ -140,6 +141,7 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["report", "{tmp}"], "{tmp}"),
         (["reproduce", "nonsense"], "unknown method"),
         (["reproduce", "boundary-loss", "--seeds", "a"], "--seeds"),
+        (["reproduce", "boundary-loss", "--seeds", "-1"], "--seeds must be at least 0"),
         (["describe", "nonsense"], "unknown method"),
         (["doctor", "{tmp}/none"], "none"),
         (["methods", "--fromat", "json"], "did you mean '--format'"),
@@ -155,6 +157,27 @@ def test_mistakes_get_one_clear_sentence(
     assert message.format(tmp=tmp_path) in captured.err + (captured.out if given[0] == "doctor" else "")
     assert "Traceback" not in captured.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trainer: 3", "'trainer' in the configuration must hold options by name; got 3"),
+        ("trainer: {epochs: two}", "trainer.epochs must be a number; got 'two'"),
+        ("method: [1]", "unknown method '[1]'"),
+        ("trainer: {epocs: 2}", "did you mean 'trainer.epochs'"),
+        ("trainer: [", "is not YAML"),
+    ],
+)
+def test_mistakes_in_a_configuration(
+    text: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = text if text.startswith("method") else f"method: supervised\n{text}"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    assert main(["train", "--data", "d", "--config", "-"]) == USAGE
+    assert message in capsys.readouterr().err
+    (tmp_path / "config.yaml").write_text(text)
+    assert main(["train", "--resume", str(tmp_path)]) == USAGE
 
 
 def test_a_checkpoint_of_another_architecture(

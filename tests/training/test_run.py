@@ -233,6 +233,10 @@ def test_a_configuration_edited_by_hand_is_resumed(finished: Path, tmp_path: Pat
     config = folder.read_config(config_class("boundary-loss"))
     train(config, factory(config.method), folder.path, resume=True)
     assert (folder.path / "history.csv").read_text().count("\n") == 5
+    folder.config.write_text(text.replace("width: 4", "width: 6"))
+    other = folder.read_config(config_class("boundary-loss"))
+    with pytest.raises(InputError, match="from another architecture"):
+        train(other, factory(config.method), folder.path, resume=True)
     with pytest.raises(InputError, match="differs from the given options"):
         train(dataclasses.replace(config, seed=9), factory(config.method), folder.path, resume=True)
 

@@ -85,7 +85,10 @@ class RunFolder:
         """
         if not self.config.is_file():
             raise InputError(f"{self.path} is not a run's folder: it has no config.yaml")
-        tree = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        try:
+            tree = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.config} is not YAML: {' '.join(str(error).split())}") from error
         if not isinstance(tree, dict) or "method" not in tree:
             raise InputError(f"{self.config} is not the configuration of a run: it lacks 'method'")
         return str(tree["method"])
@@ -211,10 +214,10 @@ def _check_folder(folder: RunFolder, config: RunConfig, resume: bool) -> None:
     """Refuse to mix two runs in one folder, and to resume with another configuration."""
     if not is_main_process():
         return
-    if folder.path.is_file():
-        raise InputError(f"{folder.path} is a file; --out must be a folder")
     nearest = next(path for path in (folder.path.absolute(), *folder.path.absolute().parents) if path.exists())
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+    if not nearest.is_dir():
+        raise InputError(f"{folder.path} cannot be made: {nearest} is a file; name another folder with --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{folder.path} cannot be written: no permission in {nearest}; name another folder with --out")
     if resume:
         if folder.config.exists() and _anchored(folder.read_config(type(config.settings))) != config:
