@@ -59,7 +59,7 @@ def same_kind(result: NDArray[Any], like: Array) -> Array:
         return result
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(result)).to(like.device)
+    return torch.from_numpy(np.ascontiguousarray(result)).reshape(result.shape).to(like.device)
 
 
 def as_binary(value: AnyArray, name: str) -> NDArray[np.bool_]:

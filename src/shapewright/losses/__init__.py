@@ -1,1 +1,50 @@
-"""Loss modules."""
+"""Loss modules: ``loss(logits, target, mask=None)`` with logits ``[B, K, *spatial]`` in 2D and 3D.
+
+Every loss takes integer labels ``[B, *spatial]`` (or ``[B, 1, *spatial]``), applies the softmax itself (a sigmoid
+where the network has one channel), computes in at least single precision under autocast, honours ``mask`` and
+``ignore_label``, and has a finite value and gradient for empty, full and constant inputs.
+:class:`~shapewright.losses.WeightSchedule` and the names of the schedules are readable without torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from shapewright.losses.schedule import SCHEDULES, WeightSchedule
+
+if TYPE_CHECKING:
+    from shapewright.losses.boundary import BoundaryLoss as BoundaryLoss
+    from shapewright.losses.compose import ScheduledSum as ScheduledSum
+    from shapewright.losses.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
+    from shapewright.losses.hausdorff import HausdorffLoss as HausdorffLoss
+    from shapewright.losses.overlap import DiceLoss as DiceLoss
+    from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
+
+_MODULES = {
+    "BoundaryLoss": "boundary",
+    "CrossEntropyLoss": "cross_entropy",
+    "DiceLoss": "overlap",
+    "GeneralisedDiceLoss": "overlap",
+    "HausdorffLoss": "hausdorff",
+    "ScheduledSum": "compose",
+}
+
+__all__ = [
+    "SCHEDULES",
+    "BoundaryLoss",
+    "CrossEntropyLoss",
+    "DiceLoss",
+    "GeneralisedDiceLoss",
+    "HausdorffLoss",
+    "ScheduledSum",
+    "WeightSchedule",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"shapewright.losses.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'shapewright.losses' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,188 @@
+"""Training batches as a function of the step.
+
+Everything random about a batch is drawn from (seed, step, rank). A run that was killed and resumed sees the same
+batches as one that was not, with no state of a generator to save.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shapewright.data.augment import BatchAugmentation
+from shapewright.data.preprocess import UNKNOWN
+from shapewright.data.task import Task
+from shapewright.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ImageTargets = Callable[[NDArray[np.uint8], tuple[float, ...]], dict[str, NDArray[np.float32]]]
+"""Whole-image targets of a method: class indices and spacing to named arrays [N, *spatial]."""
+
+
+@dataclass(frozen=True)
+class TrainingCase:
+    """One prepared case.
+
+    Parameters
+    ----------
+    id
+        The case's name.
+    image
+        float32 [C, *spatial].
+    labels
+        uint8 class indices [*spatial]; 255 is unknown.
+    spacing
+        Voxel size in mm.
+    targets
+        Signed distances or other whole-image targets of the method, [N, *spatial] each.
+    """
+
+    id: str
+    image: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    spacing: tuple[float, ...]
+    targets: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    foreground: Mapping[int, NDArray[np.int32]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        flat = self.labels.ravel()
+        present = [int(k) for k in np.unique(flat) if k not in (0, UNKNOWN)]
+        positions = {k: np.flatnonzero(flat == k).astype(np.int32) for k in present}
+        object.__setattr__(self, "foreground", positions)
+
+
+@dataclass(frozen=True)
+class PatchBatches:
+    """Batches of patches, addressed by step.
+
+    Parameters
+    ----------
+    cases
+        Prepared training cases.
+    task
+        Patch size and ranks.
+    batch_size
+        Patches per batch and process.
+    seed
+        Seed of the run.
+    foreground_share
+        Share of a batch's patches that are centred on a voxel of a class drawn uniformly among the case's classes;
+        the others lie anywhere. At least one patch of a batch is of each kind where the share is neither 0 nor 1 and
+        the batch has two or more.
+    augmentation
+        Applied to every batch; None leaves patches as they are.
+    rank, world
+        This process and the number of processes; together they see every case once per pass.
+    """
+
+    cases: Sequence[TrainingCase]
+    task: Task
+    batch_size: int
+    seed: int
+    foreground_share: float = 0.67
+    augmentation: BatchAugmentation | None = None
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.cases:
+            raise InputError("no training cases: the split leaves none; lower split.validation and split.test")
+        if not 0 <= self.foreground_share <= 1:
+            raise InputError(f"prepare.foreground_share must be between 0 and 1; got {self.foreground_share}")
+
+    def __call__(self, step: int) -> "dict[str, Tensor]":
+        """Return the batch of optimiser step ``step``, counted from 0.
+
+        Returns
+        -------
+        dict
+            ``image`` [B, C, *patch] float32, ``labels`` [B, *patch] int64, ``mask`` [B, 1, *patch] bool where voxels
+            are unknown, and one entry [B, N, *patch] for each of the method's targets.
+        """
+        import torch
+
+        random = np.random.default_rng([self.seed, step, self.rank])
+        patches = [self._patch(self._case(step, slot), slot, random) for slot in range(self.batch_size)]
+        batch = {name: torch.from_numpy(np.stack([patch[name] for patch in patches])) for name in patches[0]}
+        if self.task.ignore_label is not None:
+            known = batch["labels"] != UNKNOWN
+            batch["mask"] = known[:, None]
+            batch["labels"] = batch["labels"] * known
+        if self.augmentation is not None:
+            batch = self.augmentation(batch, random)
+        return batch
+
+    def _case(self, step: int, slot: int) -> TrainingCase:
+        """Return the case of one slot: a new random order for every pass over the cases."""
+        position = (step * self.world + self.rank) * self.batch_size + slot
+        lap, place = divmod(position, len(self.cases))
+        order = np.random.default_rng([self.seed, 1_000_003, lap]).permutation(len(self.cases))
+        return self.cases[int(order[place])]
+
+    def _patch(self, case: TrainingCase, slot: int, random: np.random.Generator) -> dict[str, NDArray[Any]]:
+        centre = self._centre(case, slot, random)
+        size = np.array(self.task.patch_size)
+        if self.task.spatial_dims < self.task.image_dims:
+            size = np.array([1, *size])
+        start = [_start(c, s, n) for c, s, n in zip(centre, size, case.labels.shape, strict=True)]
+        arrays: dict[str, tuple[NDArray[Any], str]] = {
+            "image": (case.image, "constant"),
+            "labels": (case.labels[None], "constant"),
+            **{name: (target, "edge") for name, target in case.targets.items()},
+        }
+        patch = {name: crop(array, start, size.tolist(), mode) for name, (array, mode) in arrays.items()}
+        if self.task.spatial_dims < self.task.image_dims:
+            patch = {name: array[:, 0] for name, array in patch.items()}
+        patch["labels"] = patch["labels"][0].astype(np.int64)
+        return patch
+
+    def _centre(self, case: TrainingCase, slot: int, random: np.random.Generator) -> NDArray[np.int64]:
+        """Return the voxel in the patch's middle."""
+        shape = np.array(case.labels.shape)
+        if case.foreground and slot < self._foreground_slots(random):
+            positions = case.foreground[random.choice(list(case.foreground))]
+            return np.array(np.unravel_index(positions[random.integers(len(positions))], tuple(shape)))
+        return random.integers(0, shape)
+
+    def _foreground_slots(self, random: np.random.Generator) -> int:
+        """Return how many leading slots of this batch are centred on foreground."""
+        if self.foreground_share in (0.0, 1.0):
+            return round(self.foreground_share * self.batch_size)
+        if self.batch_size == 1:
+            return int(random.random() < self.foreground_share)
+        return int(np.clip(round(self.foreground_share * self.batch_size), 1, self.batch_size - 1))
+
+
+def _start(centre: int, size: int, length: int) -> int:
+    """Return where a patch starts: inside the image where it fits, centred on the image where it does not."""
+    if size >= length:
+        return (length - size) // 2
+    return int(np.clip(centre - size // 2, 0, length - size))
+
+
+def crop(array: NDArray[Any], start: Sequence[int], size: Sequence[int], mode: str) -> NDArray[Any]:
+    """Cut [N, *size] out of [N, *spatial], padding where the box leaves the array.
+
+    Parameters
+    ----------
+    mode
+        ``constant`` pads with 0, ``edge`` repeats the border.
+
+    Examples
+    --------
+    >>> crop(np.arange(4)[None], [-1], [4], "constant")
+    array([[0, 0, 1, 2]])
+    """
+    inside, padding = [slice(None)], [(0, 0)]
+    for first, width, length in zip(start, size, array.shape[1:], strict=True):
+        last = first + width
+        inside.append(slice(max(first, 0), min(last, length)))
+        padding.append((max(-first, 0), max(last - length, 0)))
+    part = array[tuple(inside)]
+    if any(before or after for before, after in padding):
+        return np.pad(part, padding, mode="edge" if mode == "edge" else "constant")
+    return np.ascontiguousarray(part)

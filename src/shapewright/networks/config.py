@@ -1,0 +1,31 @@
+"""Which network to build; readable without torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+NetworkName = Literal["light", "unet", "dynunet"]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A segmentation network.
+
+    Parameters
+    ----------
+    name
+        ``light``: a plain U-Net for CPUs and small data; ``unet``: the residual U-Net of MONAI; ``dynunet``: MONAI's
+        version of the nnU-Net architecture, its depth fitted to the patch.
+    width
+        Channels of the first level; doubled at every level. None takes 16 for ``light`` and ``unet``, 32 for
+        ``dynunet``.
+    depth
+        Number of levels. None takes as many as the patch allows, at most 4 for ``light``, 5 for ``unet``, 6 for
+        ``dynunet``.
+    dropout
+        Share of channels dropped in training.
+    """
+
+    name: NetworkName = "light"
+    width: int | None = None
+    depth: int | None = None
+    dropout: float = 0.0

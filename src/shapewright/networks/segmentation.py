@@ -1,0 +1,153 @@
+"""Segmentation networks: image [B, C, *spatial] to logits [B, K, *spatial]."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from shapewright.errors import InputError, unknown
+from shapewright.networks.config import NetworkConfig
+
+_MAX_DEPTH = {"light": 4, "unet": 5, "dynunet": 6}
+_WIDTH = {"light": 16, "unet": 16, "dynunet": 32}
+_MAX_WIDTH = {2: 512, 3: 320}
+_SMALLEST_AXIS = 4  # voxels that must remain per axis at the lowest level
+
+
+def build_network(
+    config: NetworkConfig,
+    *,
+    spatial_dims: int,
+    in_channels: int,
+    out_channels: int,
+    patch_size: Sequence[int],
+) -> nn.Module:
+    """Build the network that ``config`` describes.
+
+    Any input size works: the returned module pads the image to a multiple of its total stride and crops the logits.
+
+    Parameters
+    ----------
+    config
+        Name, width, depth and dropout.
+    spatial_dims
+        2 or 3.
+    in_channels, out_channels
+        Image channels C and classes K (background included).
+    patch_size
+        Voxels per axis that the network will mostly see; fixes the depth where ``config`` leaves it open.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or more levels than the patch can be halved.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = build_network(NetworkConfig(width=4), spatial_dims=3, in_channels=1, out_channels=3,
+    ...                         patch_size=(16, 24, 16))
+    >>> network(torch.zeros(1, 1, 15, 21, 17)).shape
+    torch.Size([1, 3, 15, 21, 17])
+    """
+    if config.name not in _MAX_DEPTH:
+        raise unknown("network", config.name, _MAX_DEPTH)
+    depth = config.depth or min(_MAX_DEPTH[config.name], _possible_depth(patch_size))
+    if depth < 2 or depth > _possible_depth(patch_size):
+        raise InputError(
+            f"network.depth must be between 2 and {max(2, _possible_depth(patch_size))} for patches of "
+            f"{tuple(patch_size)} voxels; got {depth}. Enlarge prepare.patch_size or lower network.depth"
+        )
+    width = config.width or _WIDTH[config.name]
+    channels = [min(width * 2**level, _MAX_WIDTH[spatial_dims]) for level in range(depth)]
+    builders = {"light": _light, "unet": _unet, "dynunet": _dynunet}
+    body = builders[config.name](spatial_dims, in_channels, out_channels, channels, config.dropout)
+    return PaddedToStride(body, stride=2 ** (depth - 1))
+
+
+class PaddedToStride(nn.Module):
+    """Run a network on images of any size by padding to a multiple of its stride with edge values.
+
+    Parameters
+    ----------
+    body
+        Network [B, C, *spatial] to [B, K, *spatial] for sizes divisible by ``stride``.
+    stride
+        Total down-sampling of the network.
+    """
+
+    def __init__(self, body: nn.Module, stride: int) -> None:
+        super().__init__()
+        self.body = body
+        self.stride = stride
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits of the image's own size."""
+        shape = image.shape[2:]
+        target = [max(-(-size // self.stride), 2) * self.stride for size in shape]
+        if list(shape) == target:
+            logits: Tensor = self.body(image)
+            return logits
+        padding = [
+            pad for size, full in zip(reversed(shape), reversed(target), strict=True) for pad in (0, full - size)
+        ]
+        padded = nn.functional.pad(image, padding, mode="replicate")
+        crop = (slice(None), slice(None), *(slice(size) for size in shape))
+        cropped: Tensor = self.body(padded)[crop]
+        return cropped
+
+
+def _possible_depth(patch_size: Sequence[int]) -> int:
+    """Return how many levels a patch allows, the first included."""
+    smallest = min(patch_size)
+    depth = 1
+    while smallest // 2 >= _SMALLEST_AXIS:
+        smallest //= 2
+        depth += 1
+    return max(depth, 2)
+
+
+def _light(dims: int, in_channels: int, classes: int, channels: list[int], dropout: float) -> nn.Module:
+    from monai.networks.nets.unet import UNet
+
+    return UNet(
+        spatial_dims=dims,
+        in_channels=in_channels,
+        out_channels=classes,
+        channels=channels,
+        strides=[2] * (len(channels) - 1),
+        num_res_units=0,
+        norm="INSTANCE",
+        act="LEAKYRELU",
+        dropout=dropout,
+    )
+
+
+def _unet(dims: int, in_channels: int, classes: int, channels: list[int], dropout: float) -> nn.Module:
+    from monai.networks.nets.unet import UNet
+
+    return UNet(
+        spatial_dims=dims,
+        in_channels=in_channels,
+        out_channels=classes,
+        channels=channels,
+        strides=[2] * (len(channels) - 1),
+        num_res_units=2,
+        norm="INSTANCE",
+        dropout=dropout,
+    )
+
+
+def _dynunet(dims: int, in_channels: int, classes: int, channels: list[int], dropout: float) -> nn.Module:
+    from monai.networks.nets.dynunet import DynUNet
+
+    depth = len(channels)
+    return DynUNet(
+        spatial_dims=dims,
+        in_channels=in_channels,
+        out_channels=classes,
+        kernel_size=[3] * depth,
+        strides=[1] + [2] * (depth - 1),
+        upsample_kernel_size=[2] * (depth - 1),
+        filters=channels,
+        dropout=dropout or None,
+    )

@@ -1,0 +1,145 @@
+"""From a dataset's folder to prepared cases."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shapewright.data import CaseFiles, DatasetFolder, Image, load_case, open_dataset, read_split, samples, split_cases
+from shapewright.data.patches import ImageTargets, TrainingCase
+from shapewright.data.preprocess import prepare_image, prepare_labels, target_shape
+from shapewright.data.task import Task, choose_patch_size, choose_spacing
+from shapewright.errors import InputError
+from shapewright.training.config import PrepareConfig, SplitConfig
+
+SAMPLE_PREFIX = "sample:"
+SPLITS = ("train", "val", "test")
+
+Split = Mapping[str, tuple[CaseFiles, ...]]
+Track = Callable[[Iterable[Any], str], Iterable[Any]]
+"""Wraps an iterable to show progress: ``track(items, description)``."""
+
+
+@dataclass(frozen=True)
+class LoadedCase:
+    """A labelled case in canonical orientation, as read."""
+
+    id: str
+    split: str
+    image: Image
+    labels: Image
+
+
+def open_data(source: str, *, binary: bool = False) -> DatasetFolder:
+    """Open a dataset's folder, or a bundled one named ``sample:NAME``; ``binary`` makes all labels one class."""
+    bundled = source.startswith(SAMPLE_PREFIX)
+    path = samples.load(source.removeprefix(SAMPLE_PREFIX)).path if bundled else Path(source)
+    return open_dataset(path, labels="binary" if binary else "auto")
+
+
+def split_dataset(dataset: DatasetFolder, config: SplitConfig) -> Split:
+    """Return the labelled cases of each split.
+
+    Raises
+    ------
+    InputError
+        No labelled case, an invalid pattern, or a split file that does not fit the folder.
+    """
+    labelled = {case.id: case for case in dataset.cases if case.label is not None}
+    if not labelled:
+        raise InputError(f"{dataset.path} has no labelled case to train on; see shapewright doctor {dataset.path}")
+    if config.file is not None:
+        names = read_split(Path(config.file), list(labelled))
+    else:
+        train = 1.0 - config.validation - config.test
+        names = split_cases(
+            labelled,
+            seed=config.seed,
+            fractions={"train": train, "val": config.validation, "test": config.test},
+            group_by=config.group_by,
+        )
+    return {split: tuple(labelled[name] for name in names.get(split, ())) for split in SPLITS}
+
+
+def load_cases(dataset: DatasetFolder, split: Split, track: Track) -> list[LoadedCase]:
+    """Read the labelled cases of all splits."""
+    planned = [(name, case) for name in SPLITS for case in split[name]]
+    loaded = []
+    for name, case in track(planned, "reading"):
+        image, labels = load_case(case, dataset)
+        assert labels is not None
+        loaded.append(LoadedCase(case.id, name, image.canonical(), labels.canonical()))
+    return loaded
+
+
+def plan_task(dataset: DatasetFolder, cases: Sequence[LoadedCase], config: PrepareConfig) -> Task:
+    """Fix what the network works on: rank, spacing, patch size, classes.
+
+    Raises
+    ------
+    InputError
+        Images of different rank, or options that do not fit them.
+    """
+    ranks = Counter(case.image.spatial_dims for case in cases)
+    if len(ranks) > 1:
+        raise InputError(f"{dataset.path} mixes 2D and 3D images ({dict(ranks)}); train on one rank at a time")
+    image_dims = next(iter(ranks))
+    spatial_dims = config.spatial_dims or image_dims
+    if spatial_dims > image_dims:
+        raise InputError(f"prepare.spatial_dims is {spatial_dims}, but the images of {dataset.path} have {image_dims}")
+    spacing = config.spacing or choose_spacing([case.image.spacing for case in cases])
+    if len(spacing) != image_dims or min(spacing) <= 0:
+        raise InputError(f"prepare.spacing must have {image_dims} positive values in mm; got {spacing}")
+    shapes = [target_shape(case.image.spatial_shape, case.image.spacing, spacing) for case in cases]
+    return Task(
+        spatial_dims=spatial_dims,
+        image_dims=image_dims,
+        channels=tuple(dataset.channels),
+        labels=dict(dataset.labels),
+        patch_size=choose_patch_size(
+            shapes, spatial_dims=spatial_dims, max_voxels=config.patch_voxels, given=config.patch_size
+        ),
+        spacing=tuple(spacing),
+        normalise=config.normalise,
+        ignore_label=dataset.ignore_label,
+    )
+
+
+def prepare_case(case: LoadedCase, task: Task, targets: ImageTargets) -> TrainingCase:
+    """Return a case as training sees it, with the method's whole-image targets."""
+    prepared = prepare_image(case.image, task)
+    labels = prepare_labels(case.labels, task)
+    return TrainingCase(case.id, prepared.array, labels, prepared.spacing, targets(labels, prepared.spacing))
+
+
+def summarise_data(dataset: DatasetFolder, source: str, task: Task, cases: Sequence[LoadedCase]) -> dict[str, Any]:
+    """Return the facts about the data that the report shows."""
+    return {
+        "name": dataset.name,
+        "path": source if source.startswith(SAMPLE_PREFIX) else str(dataset.path),
+        "licence": dataset.licence,
+        "spatial_dims": task.image_dims,
+        "channels": list(task.channels),
+        "labels": dict(task.labels),
+        "binary": dataset.binary,
+        "splits": {split: [case.id for case in cases if case.split == split] for split in SPLITS},
+        "cases": [
+            {
+                "id": case.id,
+                "split": case.split,
+                "shape": list(case.image.spatial_shape),
+                "spacing": [round(value, 6) for value in case.image.spacing],
+                "volumes_ml": _volumes(case.labels, task),
+            }
+            for case in cases
+        ],
+    }
+
+
+def _volumes(labels: Image, task: Task) -> dict[str, float]:
+    """Return each label's volume in ml."""
+    voxel = float(np.prod(labels.spacing)) / 1000
+    return {name: round(float((labels.array == value).sum()) * voxel, 6) for name, value in task.labels.items()}

@@ -1,0 +1,336 @@
+"""Prediction and evaluation with a trained run."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from shapewright.data import CaseFiles, DatasetFolder, Image, load_case, read_labels, write_image, write_labels
+from shapewright.data.folder import find_images
+from shapewright.data.formats import stem_of
+from shapewright.data.preprocess import prepare_image
+from shapewright.data.task import Task
+from shapewright.errors import InputError
+from shapewright.metrics import CaseScores, case_rows, evaluate, summarise, write_csv, write_json
+from shapewright.training.cases import Track, open_data, split_dataset
+from shapewright.training.checkpoint import load_checkpoint, load_weights
+from shapewright.training.config import RunConfig, read_run_config
+from shapewright.training.inference import predict_image
+from shapewright.training.run import Build, RunFolder, read_task
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained method, ready for images.
+
+    Parameters
+    ----------
+    method
+        In evaluation mode.
+    config, task
+        What it was trained with.
+    device
+        Where it computes.
+    """
+
+    method: Any
+    config: RunConfig
+    task: Task
+    device: torch.device
+
+    @classmethod
+    def load(
+        cls, path: Path, settings: Callable[[str], type], factory: Callable[[str], Build], *, device: str = "auto"
+    ) -> "Predictor":
+        """Load a checkpoint, or the best one of a run's folder.
+
+        Parameters
+        ----------
+        path
+            ``*.safetensors`` file or run's folder.
+        settings, factory
+            ``shapewright.methods.config_class`` and ``shapewright.methods.factory``.
+        device
+            ``auto``, ``cpu`` or ``cuda``.
+
+        Raises
+        ------
+        InputError
+            No checkpoint, an unreadable one, or one from another architecture.
+        """
+        file = find_checkpoint(path)
+        checkpoint = load_checkpoint(file)
+        name = _method_name(checkpoint.config)
+        config = read_run_config(checkpoint.config, settings(name), f"the header of {file}")
+        task = read_task(checkpoint.task, f"the header of {file}")
+        method = factory(name)(config.settings, task)
+        load_weights(method, checkpoint, file)
+        chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        return cls(method.eval().to(chosen), config, task, chosen)
+
+    def probabilities(self, image: Image) -> NDArray[np.float32]:
+        """Return class probabilities [K, *spatial] on the grid of an image in canonical orientation."""
+        prepared = prepare_image(image, self.task)
+        inference = self.config.inference
+        result = predict_image(
+            self.method,
+            torch.from_numpy(prepared.array).to(self.device),
+            patch_size=self.task.patch_size,
+            overlap=inference.overlap,
+            batch_size=inference.batch_size,
+            mirror=self.config.augment.flip if inference.mirror else (),
+        )
+        return prepared.restore(result.cpu().numpy())
+
+    def labels(self, probabilities: NDArray[np.float32]) -> NDArray[Any]:
+        """Return the label values of the most probable classes."""
+        values = np.array([0, *self.task.labels.values()])
+        chosen: NDArray[Any] = values.astype(np.min_scalar_type(values.max()))[probabilities.argmax(axis=0)]
+        return chosen
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the checkpoint that a path means: itself, or the best (else last) of a run's folder."""
+    if path.is_dir():
+        folder = RunFolder(path)
+        for candidate in (folder.best, folder.last):
+            if candidate.exists():
+                return candidate
+        raise InputError(f"{path} holds no checkpoint: checkpoints/best.safetensors is missing. Train first")
+    return path
+
+
+def _method_name(config: str) -> str:
+    import yaml
+
+    return str(yaml.safe_load(config)["method"])
+
+
+def predict_files(
+    predictor: Predictor,
+    images: Mapping[str, Sequence[Path]],
+    out: Path,
+    *,
+    suffix: str | None = None,
+    probabilities: bool = False,
+    overwrite: bool = False,
+    track: Track = lambda items, _: items,
+) -> dict[str, Path]:
+    """Predict label maps of images, written with the geometry of each.
+
+    Parameters
+    ----------
+    predictor
+        The trained method.
+    images
+        Case name to its channel files.
+    out
+        Folder for ``NAME + suffix``; existing files are kept, so an interrupted call can be repeated.
+    suffix
+        Format of the results; None takes each image's own (PNG for JPEG).
+    probabilities
+        Write ``NAME_probabilities`` as well, one channel per class.
+    overwrite
+        Predict again where a result exists.
+    track
+        Wraps an iterable to show progress.
+
+    Returns
+    -------
+    dict
+        Case name to result.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    results = {}
+    for name, files in track(list(images.items()), "predicting"):
+        ending = suffix or result_suffix(files[0])
+        target = out / f"{name}{ending}"
+        results[name] = target
+        soft = out / f"{name}_probabilities{'.npz' if ending == '.png' else ending}"
+        if target.exists() and (soft.exists() or not probabilities) and not overwrite:
+            continue
+        image = read_case(name, files, predictor.task).canonical()
+        result = predictor.probabilities(image)
+        if probabilities:
+            write_image(soft, result, like=image)
+        write_labels(target, predictor.labels(result), like=image)
+    return results
+
+
+def read_case(name: str, files: Sequence[Path], task: Task) -> Image:
+    """Read the channel files of a case as one image with the task's channels."""
+    as_trained = DatasetFolder(files[0].parent, name, task.channels, task.labels, cases=())
+    return load_case(CaseFiles(name, tuple(files)), as_trained)[0]
+
+
+def result_suffix(file: Path) -> str:
+    """Return the format in which a prediction for an image file is written.
+
+    Examples
+    --------
+    >>> result_suffix(Path("a.nii.gz")), result_suffix(Path("b.jpg")), result_suffix(Path("dicom_folder"))
+    ('.nii.gz', '.png', '.nii.gz')
+    """
+    name = file.name.lower()
+    for ending in (".nii.gz", ".nii", ".png", ".tif", ".tiff", ".npz"):
+        if name.endswith(ending):
+            return ending
+    return ".png" if name.endswith((".jpg", ".jpeg", ".bmp")) else ".nii.gz"
+
+
+def evaluate_run(
+    folder: RunFolder,
+    predictor: Predictor,
+    *,
+    split: str = "test",
+    tolerance: float = 1.0,
+    overwrite: bool = False,
+    track: Track = lambda items, _: items,
+) -> dict[str, Any]:
+    """Predict a run's held-out cases and write ``predictions/`` and ``evaluation/``.
+
+    Parameters
+    ----------
+    folder
+        The run.
+    predictor
+        Its trained method.
+    split
+        ``test`` or ``val``.
+    tolerance
+        Tolerance of the surface Dice in mm.
+    overwrite
+        Predict again where a prediction exists.
+    track
+        Wraps an iterable to show progress.
+
+    Returns
+    -------
+    dict
+        The content of ``evaluation/summary.json``.
+    """
+    config = predictor.config
+    dataset = open_data(config.data, binary=config.prepare.binary)
+    cases = split_dataset(dataset, config.split)[split]
+    if not cases:
+        raise InputError(f"the split {split!r} of {folder.path} has no case; train with a larger split.{split}")
+    images = {case.id: case.images for case in cases}
+    predicted = predict_files(predictor, images, folder.predictions, overwrite=overwrite, track=track)
+    rows: list[CaseScores] = []
+    for case in track(cases, "measuring"):
+        _, truth = load_case(case, dataset)
+        assert truth is not None
+        rows += score_case(case.id, predicted[case.id], truth, predictor.task.labels, tolerance)
+    files = {
+        case.id: {
+            "image": [str(path.resolve()) for path in case.images],
+            "truth": str(case.label.resolve()) if case.label else None,
+            "prediction": f"{folder.predictions.name}/{predicted[case.id].name}",
+        }
+        for case in cases
+    }
+    return write_evaluation(folder.evaluation, rows, split=split, tolerance=tolerance, files=files)
+
+
+def evaluate_folders(
+    predictions: Path,
+    truth: Path,
+    out: Path,
+    *,
+    labels: Mapping[str, int] | None = None,
+    binary: bool = False,
+    tolerance: float = 1.0,
+    topology: bool = False,
+    track: Track = lambda items, _: items,
+) -> dict[str, Any]:
+    """Measure a folder of label maps against one with the true ones of the same names.
+
+    Parameters
+    ----------
+    predictions, truth
+        Folders; a file's format may differ between them.
+    out
+        Folder for ``cases.csv`` and ``summary.json``.
+    labels
+        Label name to value; None takes every value that occurs.
+    binary
+        Count every non-zero value as one label.
+    tolerance
+        Tolerance of the surface Dice in mm.
+    topology
+        Count components, holes and cavities as well.
+    track
+        Wraps an iterable to show progress.
+
+    Raises
+    ------
+    InputError
+        A folder without label maps, or a prediction without its truth.
+    """
+    found, wanted = _by_name(predictions), _by_name(truth)
+    missing = sorted(set(found) - set(wanted))
+    if missing:
+        raise InputError(f"{truth} has no label map for {len(missing)} prediction(s), such as {found[missing[0]]}")
+    rows: list[CaseScores] = []
+    for name, file in track(list(found.items()), "measuring"):
+        true = read_labels(wanted[name])
+        if binary:
+            true = dataclasses.replace(true, array=(true.array != 0).astype(np.uint8))
+        rows += score_case(name, file, true, labels, tolerance, topology=topology, binary=binary)
+    files = {
+        name: {"image": [], "truth": str(wanted[name].resolve()), "prediction": str(file.resolve())}
+        for name, file in found.items()
+    }
+    return write_evaluation(out, rows, split="given", tolerance=tolerance, files=files)
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder of label maps")
+    files = {stem_of(file): file for file in find_images(folder)}
+    if not files:
+        raise InputError(f"{folder} holds no label map in a format that can be read")
+    return files
+
+
+def score_case(
+    name: str,
+    prediction: Path,
+    truth: Image,
+    labels: Mapping[str, int] | None,
+    tolerance: float,
+    *,
+    topology: bool = False,
+    binary: bool = False,
+) -> list[CaseScores]:
+    """Return one row of metrics per label of a case."""
+    found = read_labels(prediction)
+    if found.spatial_shape != truth.spatial_shape:
+        raise InputError(
+            f"{prediction} has shape {found.spatial_shape}, but its truth {truth.path} has {truth.spatial_shape}"
+        )
+    values = (found.array[0] != 0).astype(np.uint8) if binary else found.array[0]
+    names = {"foreground": 1} if binary and labels is None else labels
+    scores = evaluate(
+        values, truth.array[0], spacing=truth.spacing, labels=names, tolerance=tolerance, topology=topology
+    )
+    return case_rows(name, scores)
+
+
+def write_evaluation(
+    out: Path, rows: Sequence[CaseScores], *, split: str, tolerance: float, files: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write ``cases.csv`` and ``summary.json``; return the latter's content."""
+    summary = {
+        label: {metric: dataclasses.asdict(summary) for metric, summary in metrics.items()}
+        for label, metrics in summarise(rows).items()
+    }
+    content = {"split": split, "tolerance_mm": tolerance, "summary": summary, "files": files}
+    write_csv(out / "cases.csv", rows)
+    write_json(out / "summary.json", content)
+    return content

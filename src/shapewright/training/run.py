@@ -1,0 +1,215 @@
+"""A run's folder: what is written there, and training into it."""
+
+import datetime
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shapewright._version import __version__
+from shapewright.data.task import Task
+from shapewright.errors import InputError
+from shapewright.training.config import RunConfig, from_mapping, read_run_config, to_yaml
+
+Build = Callable[[Any, Task], Any]
+"""Builds a method from its settings and the task."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, machine, command line."""
+        return self.path / "environment.json"
+
+    @property
+    def data(self) -> Path:
+        """The dataset's summary with the splits."""
+        return self.path / "data.json"
+
+    @property
+    def task(self) -> Path:
+        """What the data fixed: channels, labels, spacing, patch size."""
+        return self.path / "task.yaml"
+
+    @property
+    def best(self) -> Path:
+        """Weights with the best validation Dice."""
+        return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """Weights and training state after the last finished epoch."""
+        return self.path / "checkpoints" / "last.safetensors"
+
+    @property
+    def predictions(self) -> Path:
+        """Predicted label maps of the held-out cases."""
+        return self.path / "predictions"
+
+    @property
+    def evaluation(self) -> Path:
+        """Metrics of the held-out cases."""
+        return self.path / "evaluation"
+
+    def method_name(self) -> str:
+        """Return the method's name.
+
+        Raises
+        ------
+        InputError
+            The folder is not a run.
+        """
+        if not self.config.is_file():
+            raise InputError(f"{self.path} is not a run's folder: it has no config.yaml")
+        tree = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        if not isinstance(tree, dict) or "method" not in tree:
+            raise InputError(f"{self.config} is not the configuration of a run: it lacks 'method'")
+        return str(tree["method"])
+
+    def read_config(self, settings: type) -> RunConfig:
+        """Return the run's configuration, its ``settings`` as the method's ``Config`` class."""
+        self.method_name()
+        return read_run_config(self.config.read_text(encoding="utf-8"), settings, str(self.config))
+
+
+def read_task(text: str, where: str) -> Task:
+    """Return a task from its YAML text."""
+    return from_mapping(Task, yaml.safe_load(text), where)
+
+
+def train(
+    config: RunConfig,
+    build: Build,
+    out: Path,
+    *,
+    resume: bool = False,
+    title: str | None = None,
+    track: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, _: items,
+    command: Sequence[str] = (),
+) -> RunFolder:
+    """Train a method on a dataset into a run's folder.
+
+    Parameters
+    ----------
+    config
+        The whole configuration.
+    build
+        The method's factory, ``shapewright.methods.factory(name)``.
+    out
+        The run's folder; must be new or empty unless ``resume``.
+    resume
+        Continue an interrupted run exactly.
+    title
+        Text of the progress bar; the method's name by default.
+    track
+        Wraps an iterable to show progress.
+    command
+        The command line, for the record.
+
+    Raises
+    ------
+    InputError
+        Something about the data, the configuration or the folder does not fit.
+    Interrupted
+        Ctrl-C.
+    """
+    import torch
+
+    from shapewright.training.cases import load_cases, open_data, plan_task, prepare_case, split_dataset, summarise_data
+    from shapewright.training.checkpoint import write_atomically
+    from shapewright.training.fit import fit
+
+    folder = RunFolder(out)
+    _check_folder(folder, config, resume)
+    started = datetime.datetime.now(datetime.UTC)
+    dataset = open_data(config.data, binary=config.prepare.binary)
+    split = split_dataset(dataset, config.split)
+    loaded = load_cases(dataset, split, track)
+    task = plan_task(dataset, loaded, config.prepare)
+    torch.manual_seed(config.seed)  # the initial weights
+    method = build(config.settings, task)
+    cases = {
+        name: [
+            prepare_case(case, task, method.image_targets if name == "train" else lambda *_: {})
+            for case in track([case for case in loaded if case.split == name], f"preparing {name}")
+        ]
+        for name in ("train", "val")
+    }
+    summary = summarise_data(dataset, config.data, task, loaded)
+    del loaded
+    if is_main_process():
+        write_atomically(folder.task, to_yaml(task).encode())
+        write_atomically(folder.data, json.dumps(summary, indent=1).encode())
+        write_atomically(folder.environment, _environment(config, command, started).encode())
+        write_atomically(folder.config, to_yaml(config).encode())
+    fit(method, config, task, cases["train"], cases["val"], out, resume=resume, title=title or config.method)
+    if is_main_process():
+        write_atomically(folder.environment, _environment(config, command, started, finished=True).encode())
+    return folder
+
+
+def is_main_process() -> bool:
+    """Say whether this process writes the files of a run that several processes share."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def _check_folder(folder: RunFolder, config: RunConfig, resume: bool) -> None:
+    """Refuse to mix two runs in one folder, and to resume with another configuration."""
+    if not is_main_process():
+        return
+    if folder.path.is_file():
+        raise InputError(f"{folder.path} is a file; --out must be a folder")
+    if resume:
+        if folder.config.exists() and folder.config.read_text(encoding="utf-8") != to_yaml(config):
+            raise InputError(f"{folder.config} differs from the given options; resume without options, or train anew")
+        return
+    if folder.path.is_dir() and any(folder.path.iterdir()):
+        raise InputError(
+            f"{folder.path} is not empty; name a new folder with --out, or continue the run in it with "
+            f"shapewright train --resume {folder.path}"
+        )
+
+
+def _environment(
+    config: RunConfig, command: Sequence[str], started: datetime.datetime, *, finished: bool = False
+) -> str:
+    import torch
+
+    now = datetime.datetime.now(datetime.UTC)
+    cuda = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    facts = {
+        "shapewright": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "command": list(command),
+        "platform": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "device": torch.cuda.get_device_name() if cuda else "CPU",
+        "seed": config.seed,
+        "started": started.isoformat(timespec="seconds"),
+        "finished": now.isoformat(timespec="seconds") if finished else None,
+        "seconds": round((now - started).total_seconds(), 1) if finished else None,
+    }
+    return json.dumps(facts, indent=1)

@@ -1,0 +1,76 @@
+"""What segmentation methods share: a network that predicts class probabilities, and regional losses by name."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from shapewright.data.task import Task
+from shapewright.errors import unknown
+from shapewright.losses import CrossEntropyLoss, DiceLoss, GeneralisedDiceLoss, ScheduledSum
+from shapewright.networks import NetworkConfig
+from shapewright.networks.segmentation import build_network
+
+RegionalLoss = Literal["dice_ce", "gdl", "dice", "ce"]
+REGIONAL_LOSSES = ("dice_ce", "gdl", "dice", "ce")
+
+
+def regional_loss(name: str) -> nn.Module:
+    """Return a loss that sums over regions.
+
+    Parameters
+    ----------
+    name
+        ``dice_ce`` (Dice plus cross-entropy, the usual choice), ``gdl`` (generalised Dice), ``dice`` or ``ce``.
+
+    Raises
+    ------
+    InputError
+        Another name.
+    """
+    if name == "dice_ce":
+        return ScheduledSum({"dice": (DiceLoss(batch=True), 1.0), "ce": (CrossEntropyLoss(), 1.0)})
+    if name == "gdl":
+        return GeneralisedDiceLoss()
+    if name == "dice":
+        return DiceLoss(batch=True)
+    if name == "ce":
+        return CrossEntropyLoss()
+    raise unknown("regional loss", name, REGIONAL_LOSSES)
+
+
+class SegmentationNetwork(nn.Module):
+    """A network whose softmax are class probabilities: the part that most segmentation methods share.
+
+    Parameters
+    ----------
+    network
+        Which network.
+    task
+        Channels, classes and patch size.
+    """
+
+    def __init__(self, network: NetworkConfig, task: Task) -> None:
+        super().__init__()
+        self.network = build_network(
+            network,
+            spatial_dims=task.spatial_dims,
+            in_channels=len(task.channels),
+            out_channels=task.classes,
+            patch_size=task.patch_size,
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits [B, K, *spatial] of an image [B, C, *spatial]."""
+        logits: Tensor = self.network(image)
+        return logits
+
+    def predict(self, image: Tensor) -> Tensor:
+        """Return class probabilities [B, K, *spatial] of an image [B, C, *spatial]."""
+        return torch.softmax(self(image).float(), dim=1)
+
+    def image_targets(self, labels: NDArray[np.uint8], spacing: tuple[float, ...]) -> dict[str, NDArray[np.float32]]:  # noqa: ARG002
+        """Return no whole-image targets; methods that need some override this."""
+        return {}

@@ -1,0 +1,194 @@
+"""The command line as a user types it: results, messages, exit codes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from shapewright.cli import main as entry
+from shapewright.cli.main import COMMANDS, INTERNAL, INTERRUPTED, NOT_HELD, OK, USAGE, main
+
+
+@pytest.fixture(scope="module")
+def run(volumes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run trained by the command line."""
+    out = tmp_path_factory.mktemp("cli") / "run"
+    arguments = ["train", "supervised", "--data", str(volumes), "--out", str(out), "--preset", "toy"]
+    assert main([*arguments, "--split.validation", "0.2"]) == OK
+    return out
+
+
+def test_training_ends_with_scores_and_a_report(run: Path) -> None:
+    assert (run / "report.html").stat().st_size > 10_000
+    assert (run / "evaluation" / "cases.csv").exists()
+    summary = json.loads((run / "evaluation" / "summary.json").read_text())["summary"]
+    assert {"dice", "hd95", "assd", "surface_dice"} <= set(summary["foreground"])
+
+
+def test_prediction_keeps_geometry_and_is_not_repeated(
+    run: Path, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = volumes / "images" / "case_0.nii.gz"
+    arguments = ["predict", str(run), str(image), "--out", str(tmp_path / "masks"), "--probabilities"]
+    assert main(arguments) == OK
+    result = tmp_path / "masks" / "case_0.nii.gz"
+    assert capsys.readouterr().out.strip() == str(result)
+    found, original = nibabel.load(result), nibabel.load(image)
+    assert found.shape == original.shape
+    assert np.array_equal(found.affine, original.affine)
+    probabilities = nibabel.load(tmp_path / "masks" / "case_0_probabilities.nii.gz")
+    assert np.allclose(np.asarray(probabilities.dataobj).sum(axis=-1), 1, atol=1e-4)
+    before = result.stat().st_mtime_ns
+    assert main(arguments) == OK
+    assert result.stat().st_mtime_ns == before
+    assert main([*arguments, "--overwrite"]) == OK
+    assert result.stat().st_mtime_ns > before
+
+
+def test_evaluate_two_folders(volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = volumes / "labels"
+    assert main(["evaluate", str(truth), str(truth), "--out", str(tmp_path), "--labels", "low=1,high=2"]) == OK
+    output = capsys.readouterr().out
+    assert "low" in output
+    assert "1.000" in output
+    summary = json.loads((tmp_path / "summary.json").read_text())["summary"]
+    assert set(summary) == {"low", "high", "foreground"}
+    assert summary["low"]["dice"]["mean"] == 1.0
+    assert summary["low"]["hd95"]["mean"] == 0.0
+
+
+def test_report_compares_runs(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "other")
+    assert main(["report", str(run), str(tmp_path / "other"), "--out", str(tmp_path / "both.html")]) == OK
+    assert (tmp_path / "both.html").exists()
+
+
+def test_doctor_and_lists(volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == OK
+    assert "torch build" in capsys.readouterr().out
+    assert main(["doctor", str(volumes)]) == OK
+    broken = tmp_path / "broken"
+    for part in ("images", "labels"):
+        (broken / part).mkdir(parents=True)
+        (broken / part / "a.nii.gz").write_bytes(b"no")
+    assert main(["doctor", str(broken)]) == NOT_HELD
+    assert "a.nii.gz" in capsys.readouterr().out
+    assert main(["methods", "--format", "names"]) == OK
+    names = capsys.readouterr().out.split()
+    assert names == sorted(names)
+    assert main(["methods", "--format", "json"]) == OK
+    assert [method["name"] for method in json.loads(capsys.readouterr().out)] == names
+    assert main(["describe", "boundary-loss"]) == OK
+    assert "Kervadec" in capsys.readouterr().out
+
+
+def test_print_config_can_be_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from shapewright.cli.options import parse_run
+
+    options = ["--data", "d", "--trainer.epochs", "7", "--settings.network.width", "8", "--prepare.spacing", "[2,1,1]"]
+    assert main(["print-config", "boundary-loss", *options]) == OK
+    file = tmp_path / "run.yaml"
+    file.write_text(capsys.readouterr().out)
+    from_file, _ = parse_run(["--config", str(file)])
+    from_options, _ = parse_run(["boundary-loss", *options])
+    assert from_file == from_options
+    assert from_file.trainer.epochs == 7
+    override, _ = parse_run(["boundary-loss", "--config", str(file), "--trainer.epochs", "9"])
+    assert override.trainer.epochs == 9
+
+
+def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == OK
+    overview = capsys.readouterr().out
+    for command in COMMANDS:
+        assert command in overview
+        assert main([command, "--help"]) == OK
+        assert "usage" in capsys.readouterr().out
+    assert main(["completion", "bash"]) == OK
+    assert "boundary-loss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "did you mean 'train'"),
+        (["train", "bondary-loss", "--data", "d"], "did you mean 'boundary-loss'"),
+        (["train", "supervised", "--data", "d", "--trainer.epocs", "3"], "did you mean '--trainer.epochs'"),
+        (["train", "supervised", "--data", "d", "--trainer.epochs", "many"], "trainer.epochs"),
+        (["train", "supervised", "--data", "d", "--preset", "fsat"], "did you mean 'fast'"),
+        (["train", "supervised"], "--data is missing"),
+        (["train", "supervised", "--data", "{tmp}/none"], "none"),
+        (["train", "supervised", "--data", "{tmp}"], "{tmp}"),
+        (["train", "supervised", "--config", "{tmp}/none.yaml"], "none.yaml"),
+        (["train", "--resume", "{tmp}"], "not a run's folder"),
+        (["train", "--resume", "{tmp}/none"], "no such folder"),
+        (["predict", "{tmp}", "{tmp}/x.nii.gz", "--out", "{tmp}/o"], "x.nii.gz does not exist"),
+        (["predict", "{tmp}/w.safetensors", "{tmp}", "--out", "{tmp}/o"], "w.safetensors"),
+        (["evaluate", "{tmp}/a", "{tmp}/b"], "not a folder"),
+        (["evaluate", "{tmp}"], "not a run's folder"),
+        (["report", "{tmp}"], "{tmp}"),
+        (["reproduce", "nonsense"], "unknown method"),
+        (["reproduce", "boundary-loss", "--seeds", "a"], "--seeds"),
+        (["describe", "nonsense"], "unknown method"),
+        (["doctor", "{tmp}/none"], "none"),
+        (["methods", "--fromat", "json"], "did you mean '--format'"),
+    ],
+)
+def test_mistakes_get_one_clear_sentence(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [argument.format(tmp=tmp_path) for argument in arguments]
+    code = main(given)
+    captured = capsys.readouterr()
+    assert code in (USAGE, NOT_HELD)
+    assert message.format(tmp=tmp_path) in captured.err + (captured.out if given[0] == "doctor" else "")
+    assert "Traceback" not in captured.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_another_architecture(
+    run: Path, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from shapewright.training.checkpoint import load_checkpoint, save_checkpoint
+
+    original = load_checkpoint(run / "checkpoints" / "best.safetensors")
+    weights = {**original.state["state_dict"], "surplus": torch.zeros(1)}
+    other = tmp_path / "other.safetensors"
+    save_checkpoint(other, {"state_dict": weights}, config=original.config, task=original.task)
+    image = volumes / "images" / "case_0.nii.gz"
+    assert main(["predict", str(other), str(image), "--out", str(tmp_path / "o")]) == USAGE
+    assert "another architecture" in capsys.readouterr().err
+
+
+def test_an_image_of_another_rank(
+    run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(run), str(pictures / "images" / "p0.png"), "--out", str(tmp_path / "o")]) == USAGE
+    assert "p0.png" in capsys.readouterr().err
+
+
+def test_failures_become_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(error: BaseException) -> None:
+        def dispatch(arguments: list[str]) -> int:
+            raise error
+
+        monkeypatch.setattr(entry, "_dispatch", dispatch)
+
+    for error, code, text in (
+        (KeyboardInterrupt(), INTERRUPTED, "interrupted"),
+        (OSError(28, "No space left on device", "/full/disk"), USAGE, "/full/disk: No space left on device"),
+        (PermissionError(13, "Permission denied", "/root/x"), USAGE, "/root/x: Permission denied"),
+        (RuntimeError("boom"), INTERNAL, "--debug"),
+    ):
+        fail(error)
+        assert main(["methods"]) == code
+        captured = capsys.readouterr().err
+        assert text in captured
+        assert "Traceback" not in captured
+    fail(RuntimeError("boom"))
+    assert main(["methods", "--debug"]) == INTERNAL
+    assert "Traceback" in capsys.readouterr().err

@@ -1,0 +1,122 @@
+"""Training batches: a function of the step, and the right voxels."""
+
+import numpy as np
+import pytest
+import torch
+
+from shapewright.data.patches import PatchBatches, TrainingCase, crop
+from shapewright.data.preprocess import UNKNOWN
+from shapewright.data.task import Task
+from shapewright.errors import InputError
+
+
+def make_task(patch: tuple[int, ...], image_dims: int = 3, ignore: int | None = None) -> Task:
+    return Task(len(patch), image_dims, ("c",), {"a": 1, "b": 2}, patch, (1.0,) * image_dims, ignore_label=ignore)
+
+
+def make_case(name: str, shape: tuple[int, ...], seed: int) -> TrainingCase:
+    """Return a case whose image tells every voxel's flat index and whose target repeats it."""
+    random = np.random.default_rng(seed)
+    image = np.arange(np.prod(shape), dtype=np.float32).reshape(1, *shape)
+    labels = np.zeros(shape, np.uint8)
+    labels.flat[random.integers(labels.size, size=3)] = 1
+    labels.flat[random.integers(labels.size)] = 2
+    return TrainingCase(name, image, labels, (1.0,) * len(shape), {"maps": image.copy()})
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch"),
+    [((9, 11, 7), (8, 8, 8)), ((20, 20, 20), (8, 16, 8)), ((13, 40, 31), (8, 8)), ((1, 1, 1), (8, 8, 8))],
+)
+def test_entries_of_a_patch_lie_on_the_same_voxels(shape: tuple[int, ...], patch: tuple[int, ...]) -> None:
+    cases = [make_case(str(index), shape, index) for index in range(2)]
+    batches = PatchBatches(cases, make_task(patch), batch_size=3, seed=1)
+    for step in range(10):
+        batch = batches(step)
+        assert batch["image"].shape == (3, 1, *patch)
+        assert batch["labels"].shape == (3, *patch)
+        inside = batch["image"] > 0  # padding is zero, and so is the first voxel alone
+        assert torch.equal(batch["maps"][inside], batch["image"][inside])
+
+
+def test_labels_match_the_image() -> None:
+    case = make_case("x", (12, 14, 10), 5)
+    batch = PatchBatches([case], make_task((8, 8, 8)), batch_size=4, seed=0)(3)
+    flat = case.labels.ravel()
+    positions = batch["image"][:, 0].long()
+    assert np.array_equal(flat[positions.numpy()], batch["labels"].numpy())
+
+
+def test_batches_depend_on_seed_step_and_rank_only() -> None:
+    cases = [make_case(str(index), (9, 9, 9), index) for index in range(5)]
+
+    def batches(**changes: int) -> PatchBatches:
+        return PatchBatches(cases, make_task((8, 8, 8)), batch_size=2, **{"seed": 1, **changes})
+
+    first = batches()
+    for step in (7, 3, 3):
+        first(step)
+    assert torch.equal(first(5)["image"], batches()(5)["image"])
+    assert not torch.equal(first(5)["image"], batches()(6)["image"])
+    assert not torch.equal(first(5)["image"], batches(seed=2)(5)["image"])
+    assert not torch.equal(first(5)["image"], batches(rank=1, world=2)(5)["image"])
+
+
+def test_processes_see_every_case_once_per_pass() -> None:
+    cases = [
+        TrainingCase(str(k), np.full((1, 8, 8, 8), k, np.float32), np.zeros((8, 8, 8), np.uint8), (1.0,) * 3)
+        for k in range(8)
+    ]
+    for lap in range(2):
+        seen = []
+        for rank in range(2):
+            batches = PatchBatches(cases, make_task((8, 8, 8)), batch_size=2, seed=0, rank=rank, world=2)
+            for step in range(2 * lap, 2 * lap + 2):
+                seen += batches(step)["image"][:, 0, 0, 0, 0].tolist()
+        assert sorted(seen) == list(range(8))
+
+
+def test_foreground_is_seen_as_often_as_asked() -> None:
+    """A class of one voxel in 27,000 is in every patch that is centred on it, in almost none drawn at random."""
+    labels = np.zeros((30, 30, 30), np.uint8)
+    labels[3, 4, 5] = 1
+    labels[10:25, 10:25, 10:25] = 2
+    case = TrainingCase("x", np.zeros((1, 30, 30, 30), np.float32), labels, (1.0,) * 3)
+    share = {}
+    for foreground in (0.0, 0.5, 1.0):
+        batches = PatchBatches([case], make_task((8, 8, 8)), batch_size=2, seed=0, foreground_share=foreground)
+        found = torch.cat([(batches(step)["labels"] == 1).flatten(1).any(1) for step in range(200)])
+        share[foreground] = float(found.float().mean())
+    assert share[0.0] < 0.05
+    assert 0.15 < share[0.5] < 0.35  # half of the patches are centred on foreground, half of those on class 1
+    assert 0.4 < share[1.0] < 0.6
+
+
+def test_unknown_voxels_are_masked() -> None:
+    labels = np.full((8, 8, 8), UNKNOWN, np.uint8)
+    labels[:4] = 1
+    case = TrainingCase("x", np.zeros((1, 8, 8, 8), np.float32), labels, (1.0,) * 3)
+    assert set(case.foreground) == {1}
+    batch = PatchBatches([case], make_task((8, 8, 8), ignore=9), batch_size=1, seed=0)(0)
+    assert batch["mask"].shape == (1, 1, 8, 8, 8)
+    assert torch.equal(batch["mask"][0, 0], batch["labels"][0] == 1)
+    assert int(batch["labels"].max()) == 1
+
+
+def test_no_cases_and_bad_shares_are_errors() -> None:
+    with pytest.raises(InputError, match="no training cases"):
+        PatchBatches([], make_task((8, 8)), batch_size=1, seed=0)
+    with pytest.raises(InputError, match="foreground_share"):
+        PatchBatches([make_case("x", (9, 9, 9), 0)], make_task((8, 8, 8)), batch_size=1, seed=0, foreground_share=1.5)
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge"])
+def test_crop_equals_padding_first(mode: str) -> None:
+    random = np.random.default_rng(0)
+    array = random.normal(size=(2, 5, 7))
+    padded = np.pad(array, [(0, 0), (9, 9), (9, 9)], mode="edge" if mode == "edge" else "constant")
+    for _ in range(100):
+        size = random.integers(1, 9, 2)
+        start = [int(random.integers(-s + 1, n)) for s, n in zip(size, (5, 7), strict=True)]
+        expected = padded[:, start[0] + 9 :, start[1] + 9 :][:, : size[0], : size[1]]
+        assert np.array_equal(crop(array, start, size.tolist(), mode), expected)
