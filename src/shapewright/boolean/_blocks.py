@@ -19,7 +19,10 @@ from shapewright.boolean._jit import kernel
 from shapewright.boolean.expression import Offset
 
 CHUNK = 128  # items that a program computes at a time; buffers have this much room at their end
-_BLOCK_ITEMS = 16384  # a buffer of words of this size stays in the second-level cache with a few companions
+# Items of a block: several buffers of words stay below the size from which the system hands out fresh pages for each
+# allocation, which would cost more than the work; floating-point blocks are larger, their margins weigh more.
+_BLOCK_WORDS = 2048
+_BLOCK_PIXELS = 16384
 
 
 class Cut(NamedTuple):
@@ -46,7 +49,8 @@ def cut(shape: tuple[int, ...], offsets: Iterable[Offset], items_per_word: int, 
     row = -(-(width + int(reach[2])) // items_per_word)
     plane = (rows + int(reach[1])) * row
     margin = margins * int(reach[0])
-    limit = max(4 * margin, 1, _BLOCK_ITEMS // max(plane, 1))
+    items = _BLOCK_WORDS if items_per_word > 1 else _BLOCK_PIXELS
+    limit = max(4 * margin, 1, items // max(plane, 1))
     blocks = max(1, -(-planes // limit))
     block = -(-planes // blocks)
     guard = int(reach[1]) * row * margins + int(reach[2]) * margins // items_per_word + 2

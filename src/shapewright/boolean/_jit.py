@@ -19,7 +19,11 @@ _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function with Numba: cached on disk, without the GIL."""
+    """Compile a function with Numba: cached on disk, without the GIL.
+
+    Numba's cache looks at the file of the function alone: after a change of a kernel that kernels of other files
+    call, delete the ``*.nbi`` and ``*.nbc`` files in ``__pycache__``.
+    """
     return cast(Function, numba.njit(cache=True, nogil=True)(function))
 
 

@@ -6,9 +6,9 @@ candidate that is simple when its subfield's turn comes can be removed whatever 
 that of removing a whole subfield at once, it keeps the topology, and it does not depend on the order of visits.
 Only pixels whose neighbourhood has changed are tested again.
 
-Reference: Németh, Kardos and Palágyi, "Thinning combined with iteration-by-iteration smoothing" and "2D parallel
-thinning and shrinking based on sufficient conditions for topology preservation", 2011 (subfields, end points checked
-once an iteration).
+Reference: Németh, Kardos and Palágyi, "Topology preserving 3D thinning algorithms using four and eight subfields",
+ICIAR 2010, and "2D parallel thinning and shrinking based on sufficient conditions for topology preservation", Acta
+Cybernetica 20, 2011.
 """
 
 from typing import Any
