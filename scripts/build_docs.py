@@ -3,6 +3,7 @@
 Usage: ``python scripts/build_docs.py [--strict]``.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -32,7 +33,7 @@ def main() -> None:
         file = Path(folder) / "mkdocs.yml"
         file.write_text(yaml.safe_dump(settings))
         command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", str(file), *sys.argv[1:]]
-        code = subprocess.run(command, check=False).returncode
+        code = subprocess.run(command, check=False, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}).returncode
     if code:
         sys.exit(code)
     print("open site/index.html")

@@ -15,22 +15,26 @@ from typing import TYPE_CHECKING
 from shapewright._version import __version__
 
 if TYPE_CHECKING:
+    from shapewright import boolean as boolean
     from shapewright import data as data
     from shapewright import geometry as geometry
     from shapewright import losses as losses
     from shapewright import methods as methods
     from shapewright import metrics as metrics
+    from shapewright import morphology as morphology
     from shapewright import networks as networks
     from shapewright import report as report
     from shapewright import simulate as simulate
     from shapewright import training as training
 
 ROOMS = (
+    "boolean",
     "data",
     "geometry",
     "losses",
     "methods",
     "metrics",
+    "morphology",
     "networks",
     "report",
     "simulate",

@@ -5,6 +5,7 @@ names the argument or file, what was given and what is accepted. The command lin
 """
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -45,3 +46,44 @@ def unknown(kind: str, given: str, accepted: Iterable[str]) -> InputError:
     names = list(accepted)
     hint = suggest(given, names)
     return InputError(f"unknown {kind} {given!r}{hint or '.'} Accepted: {', '.join(names)}")
+
+
+def check_number(
+    name: str,
+    value: float,
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> None:
+    """Refuse a number outside its range; NaN is outside every range.
+
+    Parameters
+    ----------
+    name
+        The option or argument, for the message.
+    value
+        What was given.
+    minimum, maximum
+        Bounds that are themselves accepted.
+    above, below
+        Bounds that are not.
+
+    Raises
+    ------
+    InputError
+        The number is outside.
+
+    Examples
+    --------
+    >>> check_number("trainer.epochs", 0, minimum=1)
+    Traceback (most recent call last):
+    ...
+    shapewright.errors.InputError: trainer.epochs must be at least 1; got 0
+    """
+    if minimum <= value <= maximum and above < value < below:
+        return
+    bounds = (("at least", minimum), ("more than", above), ("at most", maximum), ("less than", below))
+    wanted = " and ".join(f"{words} {bound}" for words, bound in bounds if math.isfinite(bound))
+    raise InputError(f"{name} must be {wanted or 'a finite number'}; got {value}")

@@ -13,7 +13,7 @@ from shapewright.training.reproduction import Relation, Reproduction, Row
 
 
 def scores(dice: float, hd95: float = 5.0, std: float = 0.01) -> dict[str, float]:
-    return {**dict.fromkeys(COLUMNS, 0.0), DICE: dice, HD95: hd95, STD: std, BEST: dice, "seconds": 1.0, "floor": 0.2}
+    return {**dict.fromkeys(COLUMNS, 0.0), DICE: dice, HD95: hd95, STD: std, BEST: dice, "seconds": 1.0}
 
 
 def silent(done: int, total: int, message: str) -> None:

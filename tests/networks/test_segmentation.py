@@ -35,6 +35,7 @@ def test_padding_does_not_change_images_that_need_none() -> None:
         (NetworkConfig(name="dynnet"), "did you mean 'dynunet'"),  # type: ignore[arg-type]
         (NetworkConfig(depth=7), "depth must be between 2 and 4"),
         (NetworkConfig(depth=1), "depth must be between"),
+        (NetworkConfig(name="dynunet", depth=2), "depth must be between 3 and 4"),
     ],
 )
 def test_errors(config: NetworkConfig, message: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from shapewright.cli.options import run_config
 from shapewright.errors import InputError
 from shapewright.methods import config_class, factory
 from shapewright.training.checkpoint import load_checkpoint
-from shapewright.training.fit import Interrupted
+from shapewright.training.fit import Interrupted, _checkpoints
 from shapewright.training.predict import Predictor, evaluate_run
 from shapewright.training.run import RunFolder, train
 
@@ -147,7 +148,10 @@ def test_two_processes_train_one_model(volumes: Path, tmp_path: Path) -> None:
         ({"prepare": {"patch_size": [8, 8]}}, "patch_size must have 3 values"),
         ({"prepare": {"spacing": [1.0, -1.0, 1.0]}}, "spacing must have 3 positive values"),
         ({"split": {"group_by": "("}}, "group_by|regular expression"),
-        ({"split": {"validation": 0.9, "test": 0.9}}, "sum to 1|fraction|share"),
+        ({"split": {"validation": 0}, "trainer": {"patience": 2}}, "raise split.validation"),
+        ({"split": {"validation": 0}, "trainer": {"schedule": "plateau"}}, "raise split.validation"),
+        ({"trainer": {"accelerator": "gpu", "devices": 99}}, "trainer.accelerator"),
+        ({"augment": {"flip": [3]}}, "augment.flip must name axes from 0 to 2"),
         ({"settings": {"network": {"depth": 9}}}, "depth must be between"),
     ],
 )
@@ -156,6 +160,60 @@ def test_bad_options_leave_nothing_behind(volumes: Path, tmp_path: Path, change:
     with pytest.raises(InputError, match=message):
         train(config, factory("supervised"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_values_that_cannot_be_measured_are_refused_before_training(volumes: Path, tmp_path: Path) -> None:
+    for name, part, value, message in (
+        ("nan", "images", np.nan, "case_3.nii.gz holds NaN"),
+        ("minus", "labels", -1, "case_3.nii.gz: label values must not be negative"),
+        ("empty", "labels", 0, "has 0 labels"),
+    ):
+        data = shutil.copytree(volumes, tmp_path / name)
+        for file in sorted((data / part).iterdir()):
+            if name == "empty" or "case_3" in file.name:
+                original = nibabel.load(file)
+                array = np.asarray(original.dataobj).astype(np.float32 if part == "images" else np.int16)
+                array[...] = value
+                nibabel.save(nibabel.Nifti1Image(array, original.affine), file)
+        config = run_config({"method": "supervised", "data": str(data)})
+        with pytest.raises(InputError, match=message):
+            train(config, factory("supervised"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_validation_the_best_weights_are_the_last(volumes: Path, tmp_path: Path) -> None:
+    config = run_config(
+        {
+            "method": "supervised",
+            "data": str(volumes),
+            "settings": {"network": {"width": 4, "depth": 2}},
+            "prepare": {"patch_voxels": 1024},
+            "split": {"validation": 0},
+            "trainer": {"epochs": 2, "steps_per_epoch": 1},
+        }
+    )
+    train(config, factory("supervised"), tmp_path / "run")
+    best = load_checkpoint(RunFolder(tmp_path / "run").best).state["state_dict"]
+    assert equal(best, weights(tmp_path / "run"))
+
+
+def test_a_moved_run_remembers_its_best_score(finished: Path, tmp_path: Path) -> None:
+    state = load_checkpoint(RunFolder(finished).last).state["callbacks"]
+    best, _ = _checkpoints(tmp_path, validated=True)
+    best.load_state_dict(state[best.state_key])
+    assert best.best_model_score == state[best.state_key]["best_model_score"]
+    assert Path(best.best_model_path) == tmp_path / "best.safetensors"
+
+
+def test_a_run_with_a_relative_path_is_evaluated_from_anywhere(
+    volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(volumes.parent)
+    config = toy(Path(volumes.name), epochs=1, steps_per_epoch=1)
+    train(config, factory(config.method), tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    content = evaluate_run(RunFolder(Path("run")), Predictor.load(Path("run"), config_class, factory))
+    assert content["summary"]
 
 
 def test_a_folder_with_files_is_not_overwritten(volumes: Path, tmp_path: Path) -> None:

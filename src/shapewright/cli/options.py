@@ -52,6 +52,7 @@ def run_parser(method: str, preset: Mapping[str, Any]) -> Any:
         epilog=_EXAMPLES.format(name=method),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_argument("--data", type=str, default=None, help="dataset's folder, or sample:NAME")
     parser.add_argument("--out", type=str, default=None, help="the run's folder (default: runs/METHOD)")

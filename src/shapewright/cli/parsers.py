@@ -10,13 +10,20 @@ from shapewright.errors import InputError, suggest
 
 
 def explain(message: str, options: Iterable[str]) -> str:
-    """Return a parser's message with a suggestion where it complains about an unknown option.
+    r"""Return a parser's message in plain words, with a suggestion where it complains about an unknown option.
 
     Examples
     --------
     >>> explain("unrecognized arguments: --otu x", ["--out", "--data"])
     "unknown option --otu; did you mean '--out'?"
+    >>> explain("Parser key \"seed\": Expected a <class 'int'>. Got value: many", [])
+    'seed must be of type int; got many'
     """
+    wrong = re.fullmatch(r'Parser key "(\S+)": Expected an? (.+)\. Got value: (.*)', message)
+    if wrong is not None:
+        name, kind, given = wrong.groups()
+        kind = re.sub(r"<class '(.+)'>", r"of type \1", re.sub(r"typing\.Literal\[(.+)\]", r"one of \1", kind))
+        return f"{name} must be {kind}; got {given}"
     match = re.search(r"[Uu]nrecognized arguments?:\s*(--?[\w.-]+)", message)
     if match is None:
         return message

@@ -294,8 +294,8 @@ def _with_found_labels(dataset: DatasetFolder) -> DatasetFolder:
     if len(values) > MANY_VALUES:
         raise InputError(
             f"{dataset.path}: the label files hold {len(values)} different values. If they number objects, read them "
-            'with labels="binary", or put {"labels": {"NAME": 1}, "instances": true} into dataset.json; if they are '
-            "classes, name them in labels.json"
+            'with labels="binary" (in training: --prepare.binary true), or put {"labels": {"NAME": 1}, "instances": '
+            "true} into dataset.json; if they are classes, name them in labels.json"
         )
     return dataclasses.replace(dataset, labels={str(value): value for value in sorted(values)})
 

@@ -90,7 +90,7 @@ class PatchBatches:
 
     def __post_init__(self) -> None:
         if not self.cases:
-            raise InputError("no training cases: the split leaves none; lower split.validation and split.test")
+            raise InputError("no training cases")
         if not 0 <= self.foreground_share <= 1:
             raise InputError(f"prepare.foreground_share must be between 0 and 1; got {self.foreground_share}")
 

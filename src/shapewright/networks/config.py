@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from shapewright.errors import check_number
+
 NetworkName = Literal["light", "unet", "dynunet"]
 
 
@@ -29,3 +31,9 @@ class NetworkConfig:
     width: int | None = None
     depth: int | None = None
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("width", self.width), ("depth", self.depth)):
+            if value is not None:
+                check_number(f"network.{name}", value, minimum=1)
+        check_number("network.dropout", self.dropout, minimum=0, below=1)

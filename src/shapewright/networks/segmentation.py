@@ -8,6 +8,7 @@ from shapewright.errors import InputError, unknown
 from shapewright.networks.config import NetworkConfig
 
 _MAX_DEPTH = {"light": 4, "unet": 5, "dynunet": 6}
+_MIN_DEPTH = {"light": 2, "unet": 2, "dynunet": 3}
 _WIDTH = {"light": 16, "unet": 16, "dynunet": 32}
 _MAX_WIDTH = {2: 512, 3: 320}
 _SMALLEST_AXIS = 4  # voxels that must remain per axis at the lowest level
@@ -52,10 +53,16 @@ def build_network(
     if config.name not in _MAX_DEPTH:
         raise unknown("network", config.name, _MAX_DEPTH)
     depth = config.depth or min(_MAX_DEPTH[config.name], _possible_depth(patch_size))
-    if depth < 2 or depth > _possible_depth(patch_size):
+    shallowest, deepest = _MIN_DEPTH[config.name], _possible_depth(patch_size)
+    if deepest < shallowest:
         raise InputError(
-            f"network.depth must be between 2 and {max(2, _possible_depth(patch_size))} for patches of "
-            f"{tuple(patch_size)} voxels; got {depth}. Enlarge prepare.patch_size or lower network.depth"
+            f"network.name {config.name!r} needs patches that can be halved {shallowest - 1} times; prepare.patch_size "
+            f"is {tuple(patch_size)}. Enlarge it, or take another network"
+        )
+    if not shallowest <= depth <= deepest:
+        raise InputError(
+            f"network.depth must be between {shallowest} and {deepest} for {config.name!r} with patches of "
+            f"{tuple(patch_size)} voxels; got {depth}. Enlarge prepare.patch_size or change network.depth"
         )
     width = config.width or _WIDTH[config.name]
     channels = [min(width * 2**level, _MAX_WIDTH[spatial_dims]) for level in range(depth)]

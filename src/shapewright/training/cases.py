@@ -10,7 +10,7 @@ import numpy as np
 
 from shapewright.data import CaseFiles, DatasetFolder, Image, load_case, open_dataset, read_split, samples, split_cases
 from shapewright.data.patches import ImageTargets, TrainingCase
-from shapewright.data.preprocess import prepare_image, prepare_labels, target_shape
+from shapewright.data.preprocess import UNKNOWN, prepare_image, prepare_labels, target_shape
 from shapewright.data.task import Task, choose_patch_size, choose_spacing
 from shapewright.errors import InputError
 from shapewright.training.config import PrepareConfig, SplitConfig
@@ -65,14 +65,29 @@ def split_dataset(dataset: DatasetFolder, config: SplitConfig) -> Split:
 
 
 def load_cases(dataset: DatasetFolder, split: Split, track: Track) -> list[LoadedCase]:
-    """Read the labelled cases of all splits."""
+    """Read the labelled cases of all splits.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, its label does not fit, or it holds what cannot be trained or measured on.
+    """
     planned = [(name, case) for name in SPLITS for case in split[name]]
     loaded = []
     for name, case in track(planned, "reading"):
         image, labels = load_case(case, dataset)
         assert labels is not None
+        _check_values(case, image, labels)
         loaded.append(LoadedCase(case.id, name, image.canonical(), labels.canonical()))
     return loaded
+
+
+def _check_values(case: CaseFiles, image: Image, labels: Image) -> None:
+    """Refuse before training what would only be noticed when the held-out cases are measured."""
+    if not np.isfinite(image.array).all():
+        raise InputError(f"{case.images[0]} holds NaN or infinite values; see shapewright doctor")
+    if labels.array.min() < 0:
+        raise InputError(f"{case.label}: label values must not be negative; found {int(labels.array.min())}")
 
 
 def plan_task(dataset: DatasetFolder, cases: Sequence[LoadedCase], config: PrepareConfig) -> Task:
@@ -81,8 +96,10 @@ def plan_task(dataset: DatasetFolder, cases: Sequence[LoadedCase], config: Prepa
     Raises
     ------
     InputError
-        Images of different rank, or options that do not fit them.
+        Images of different rank, no label or too many, or options that do not fit them.
     """
+    if not 0 < len(dataset.labels) < UNKNOWN:
+        raise InputError(f"{dataset.path} has {len(dataset.labels)} labels, but training needs 1 to {UNKNOWN - 1}")
     ranks = Counter(case.image.spatial_dims for case in cases)
     if len(ranks) > 1:
         raise InputError(f"{dataset.path} mixes 2D and 3D images ({dict(ranks)}); train on one rank at a time")

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from shapewright.errors import InputError, suggest
+from shapewright.errors import InputError, check_number, suggest
 
 Schedule = Literal["cosine", "constant", "plateau", "polynomial"]
 Normalisation = Literal["volume", "none"]
@@ -43,6 +43,11 @@ class SplitConfig:
     validation: float = 0.1
     test: float = 0.2
     group_by: str | None = None
+
+    def __post_init__(self) -> None:
+        check_number("split.validation", self.validation, minimum=0, below=1)
+        check_number("split.test", self.test, minimum=0, below=1)
+        check_number("split.validation + split.test", self.validation + self.test, below=1)
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,10 @@ class PrepareConfig:
     normalise: Normalisation = "volume"
     binary: bool = False
 
+    def __post_init__(self) -> None:
+        check_number("prepare.patch_voxels", self.patch_voxels, minimum=1)
+        check_number("prepare.foreground_share", self.foreground_share, minimum=0, maximum=1)
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
@@ -103,6 +112,12 @@ class AugmentConfig:
     scale: float = 0.15
     spatial: float = 0.3
     intensity: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number("augment.rotate", self.rotate, minimum=0, maximum=180)
+        check_number("augment.scale", self.scale, minimum=0, below=1)
+        check_number("augment.spatial", self.spatial, minimum=0, maximum=1)
+        check_number("augment.intensity", self.intensity, minimum=0)
 
 
 @dataclass(frozen=True)
@@ -161,6 +176,16 @@ class TrainerConfig:
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     workers: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "devices"):
+            check_number(f"trainer.{name}", getattr(self, name), minimum=1)
+        for name in ("weight_decay", "plateau", "gradient_clip", "patience", "workers"):
+            check_number(f"trainer.{name}", getattr(self, name), minimum=0)
+        if self.steps_per_epoch is not None:
+            check_number("trainer.steps_per_epoch", self.steps_per_epoch, minimum=1)
+        check_number("trainer.learning_rate", self.learning_rate, above=0)
+        check_number("trainer.warmup", self.warmup, minimum=0, maximum=1)
+
 
 @dataclass(frozen=True)
 class InferenceConfig:
@@ -179,6 +204,10 @@ class InferenceConfig:
     overlap: float = 0.5
     mirror: bool = False
     batch_size: int = 2
+
+    def __post_init__(self) -> None:
+        check_number("inference.overlap", self.overlap, minimum=0, below=1)
+        check_number("inference.batch_size", self.batch_size, minimum=1)
 
 
 @dataclass(frozen=True)
@@ -208,6 +237,9 @@ class RunConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
+
+    def __post_init__(self) -> None:
+        check_number("seed", self.seed, minimum=0, below=2**32)
 
 
 SECTIONS: dict[str, type] = {

@@ -155,17 +155,32 @@ class _StopOnNaN(Callback):
             )
 
 
+class _Checkpoint(ModelCheckpoint):
+    """Remembers the best score also where the run's folder was moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the memory, its files looked for in the present folder."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path")}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
+
+
 def _checkpoints(folder: Path, validated: bool) -> list[ModelCheckpoint]:
-    """Return the callbacks that keep the best weights and the last full state."""
+    """Return the callbacks that keep the best weights (without validation: the last) and the last full state."""
     shared: dict[str, Any] = {
         "dirpath": folder,
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
         "auto_insert_metric_name": False,
     }
-    monitor: dict[str, Any] = {"monitor": MONITOR, "mode": "max"} if validated else {}
-    best = ModelCheckpoint(filename="best", save_top_k=1, save_weights_only=True, **monitor, **shared)
-    last = ModelCheckpoint(filename="last", save_top_k=1, **shared)
+    monitor = MONITOR if validated else None
+    # The mode tells the two callbacks' memories apart where neither monitors anything.
+    best = _Checkpoint(filename="best", monitor=monitor, mode="max", save_weights_only=True, **shared)
+    last = _Checkpoint(filename="last", mode="min", **shared)
     best.FILE_EXTENSION = last.FILE_EXTENSION = ".safetensors"
     return [best, last]
 

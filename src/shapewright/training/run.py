@@ -1,11 +1,12 @@
 """A run's folder: what is written there, and training into it."""
 
+import dataclasses
 import datetime
 import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,11 +144,15 @@ def train(
 
     folder = RunFolder(out)
     _check_folder(folder, config, resume)
+    config = _anchored(config)
     started = datetime.datetime.now(datetime.UTC)
     dataset = open_data(config.data, binary=config.prepare.binary)
     split = split_dataset(dataset, config.split)
+    _check_plan(config, split)
     loaded = load_cases(dataset, split, track)
     task = plan_task(dataset, loaded, config.prepare)
+    if not all(0 <= axis < task.spatial_dims for axis in config.augment.flip):
+        raise InputError(f"augment.flip must name axes from 0 to {task.spatial_dims - 1}; got {config.augment.flip}")
     torch.manual_seed(config.seed)  # the initial weights
     method = build(config.settings, task)
     cases = {
@@ -170,6 +175,32 @@ def train(
     return folder
 
 
+def _anchored(config: RunConfig) -> RunConfig:
+    """Return the configuration with absolute paths: a run is evaluated, or resumed, from any folder."""
+    from shapewright.training.cases import SAMPLE_PREFIX
+
+    data = config.data if config.data.startswith(SAMPLE_PREFIX) else str(Path(config.data).absolute())
+    file = config.split.file and str(Path(config.split.file).absolute())
+    return dataclasses.replace(config, data=data, split=dataclasses.replace(config.split, file=file))
+
+
+def _check_plan(config: RunConfig, split: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse options that the split or the machine cannot serve, before anything is written."""
+    import torch
+
+    if not split["train"]:
+        raise InputError("no training cases: the split leaves none; lower split.validation and split.test")
+    trainer = config.trainer
+    if not split["val"] and (trainer.schedule == "plateau" or trainer.patience > 0):
+        raise InputError(
+            "trainer.schedule 'plateau' and trainer.patience watch the validation Dice, but the split leaves no case "
+            "for validation; raise split.validation"
+        )
+    gpus = torch.cuda.device_count() + torch.backends.mps.is_available()
+    if trainer.accelerator == "gpu" and gpus < trainer.devices:
+        raise InputError(f"trainer.accelerator is 'gpu' with {trainer.devices} device(s), but torch finds {gpus}")
+
+
 def is_main_process() -> bool:
     """Say whether this process writes the files of a run that several processes share."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
@@ -181,6 +212,9 @@ def _check_folder(folder: RunFolder, config: RunConfig, resume: bool) -> None:
         return
     if folder.path.is_file():
         raise InputError(f"{folder.path} is a file; --out must be a folder")
+    nearest = next(path for path in (folder.path.absolute(), *folder.path.absolute().parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+        raise InputError(f"{folder.path} cannot be written: no permission in {nearest}; name another folder with --out")
     if resume:
         if folder.config.exists() and folder.config.read_text(encoding="utf-8") != to_yaml(config):
             raise InputError(f"{folder.config} differs from the given options; resume without options, or train anew")

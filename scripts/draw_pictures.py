@@ -1,0 +1,95 @@
+"""Draw the pictures of README and cards into docs/images.
+
+Usage: ``python scripts/draw_pictures.py DEMO``, with the folder that ``shapewright demo --out DEMO`` wrote.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from shapewright.data import load_case, read_image, read_labels, samples
+from shapewright.geometry import signed_distance
+from shapewright.metrics import read_csv
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+TRUTH, FOUND = "#ffb000", "#00b4ff"
+
+
+def overview(run: Path) -> None:
+    """Draw the worst, median and best held-out case: contours of truth and prediction, and the surface error."""
+    summary = json.loads((run / "evaluation" / "summary.json").read_text())
+    rows = [row for row in read_csv(run / "evaluation" / "cases.csv") if row["label"] == "foreground"]
+    rows.sort(key=lambda row: float(row["dice"]))
+    figure, axes = plt.subplots(2, 3, figsize=(10, 6.2), gridspec_kw={"height_ratios": (1.25, 1)})
+    error = None
+    chosen = zip(("worst", "median", "best"), (rows[0], rows[len(rows) // 2], rows[-1]), axes.T, strict=True)
+    for name, row, (above, below) in chosen:
+        files = summary["files"][row["case"]]
+        image = read_image(files["image"][0]).canonical()
+        truth = read_labels(files["truth"]).canonical().array[0]
+        found = read_labels(run / files["prediction"]).canonical().array[0]
+        section = int((truth > 0).sum(axis=(1, 2)).argmax())
+        picture = image.array[0, section]
+        above.imshow(picture, cmap="gray", origin="lower", vmax=np.percentile(picture, 99.5))
+        for labels, colour, style in ((truth, TRUTH, "solid"), (found, FOUND, "dashed")):
+            for value in (1, 2):
+                above.contour(labels[section] == value, [0.5], colors=colour, linewidths=1.6, linestyles=style)
+        above.set_title(f"{name} of {len(rows)} held-out cases\nDice {row['dice']:.3f}, HD95 {row['hd95']:.1f} mm")
+        error = below.imshow(
+            surface_error(found > 0, truth > 0, image.spacing), cmap="RdBu_r", vmin=-3, vmax=3, origin="lower"
+        )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    figure.legend(
+        [plt.Line2D([], [], color=TRUTH), plt.Line2D([], [], color=FOUND, linestyle="--")],
+        ["truth: anterior and posterior part", "prediction"],
+        loc="center left",
+        bbox_to_anchor=(0.02, 0.46),
+        ncols=2,
+        frameon=False,
+    )
+    figure.colorbar(error, ax=axes[1, :], shrink=0.9, label="surface error [mm]\ninside (-), outside (+)")
+    save(figure, "overview")
+
+
+def surface_error(found: np.ndarray, truth: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """Return the largest signed distance to the truth of the predicted surface, seen along the second axis."""
+    distance = np.where(
+        found & (signed_distance(found, spacing=spacing) > -1), signed_distance(truth, spacing=spacing), 0
+    )
+    extreme = np.take_along_axis(distance, np.abs(distance).argmax(axis=1)[:, None], axis=1)[:, 0]
+    return np.where(found.any(axis=1), extreme, np.nan)
+
+
+def distance_map() -> None:
+    """Draw the signed distance of one label in a section."""
+    dataset = samples.load("hippocampus")
+    image, labels = load_case(dataset.cases[0], dataset)
+    assert labels is not None
+    mask = labels.array[0] == 2
+    section = int(mask.sum(axis=(1, 2)).argmax())
+    distance = signed_distance(mask, spacing=image.spacing)[section]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 4))
+    left.imshow(image.array[0, section], cmap="gray", origin="lower")
+    shown = right.imshow(distance, cmap="RdBu_r", vmin=-20, vmax=20, origin="lower")
+    for axis in (left, right):
+        axis.contour(mask[section], [0.5], colors=TRUTH, linewidths=1.8)
+        axis.set_axis_off()
+    figure.colorbar(shown, ax=(left, right), label="signed distance [mm]", shrink=0.85)
+    save(figure, "signed-distance")
+
+
+def save(figure: plt.Figure, name: str) -> None:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    figure.savefig(IMAGES / f"{name}.png", dpi=110, bbox_inches="tight", facecolor="white")
+
+
+if __name__ == "__main__":
+    overview(Path(sys.argv[1]) / "gdl-boundary")
+    distance_map()
