@@ -173,7 +173,7 @@ def test_formats_without_spacing_are_formats() -> None:
     ("arguments", "message"),
     [
         (["openin(ball(3))", "{labels}", "{tmp}/o.nii.gz"], "unknown operator 'openin'; did you mean 'opening'?"),
-        (["opening(ball(3)", "{labels}", "{tmp}/o.nii.gz"], "found the end, at position 16"),
+        (["opening(ball(3)", "{labels}", "{tmp}/o.nii.gz"], "at position 16: expected ',' or ')', found the end"),
         (["invert", "{tmp}/none.nii.gz", "{tmp}/o.nii.gz"], "none.nii.gz does not exist"),
         (["invert", "{labels}", "{labels}"], "labels.nii.gz exists; replace it with --overwrite"),
         (["invert", "{labels}", "{tmp}/o.nii.gz", "--label", "0"], "--label 0 is the background"),
@@ -181,7 +181,10 @@ def test_formats_without_spacing_are_formats() -> None:
         (["dilation(ball(2mm))", "{labels}", "{tmp}/o.nii.gz", "--spacing", "3,1"], "spacing must have 3 positive"),
         (["invert", "{labels}", "{tmp}/o.nii.gz", "--value", "0"], "--value must be a positive whole number"),
         (["invert", "{labels}", "{tmp}/o.nii.gz", "--lable", "1"], "did you mean '--label'"),
-        (["dilation(line(3, 45))", "{labels}", "{tmp}/o.nii.gz"], "labels.nii.gz: dilation: line has 2 axes"),
+        (
+            ["dilation(line(3, 45))", "{labels}", "{tmp}/o.nii.gz"],
+            "labels.nii.gz: at position 1: dilation: line has 2 axes",
+        ),
         (["invert", "{labels}", "{tmp}/o.xyz"], "o.xyz"),
         (["dilation(ball(2mm))", "{tmp}/a.png", "{tmp}/o.png"], "a.png does not say its spacing; give --spacing"),
         (["invert", "{tmp}/colour.png", "{tmp}/o.png", "--threshold", "9"], "colour.png has 3 channels"),

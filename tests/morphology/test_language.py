@@ -213,8 +213,9 @@ def test_reach_bounds_what_a_pixel_depends_on(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["fill_holes", "area_opening(5)", "reconstruction", "skeletonize"])
 def test_operators_without_finite_reach_are_refused_in_parts(name: str) -> None:
-    with pytest.raises(InputError, match=f"{name.split('(')[0]} has no finite reach.*at position 12") as caught:
+    with pytest.raises(InputError, match=f"{name.split('(')[0]} has no finite reach") as caught:
         parse(f"thin(2)  | {name}").reach(2)
+    assert "at position 12:" in str(caught.value)
     assert ("skeletonize(5)" in str(caught.value)) == (name == "skeletonize")
 
 

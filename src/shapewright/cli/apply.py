@@ -1,7 +1,10 @@
 """``shapewright apply``: a chain of morphological operators on masks."""
 
 import argparse
+import importlib
+import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +134,8 @@ def _apply_to_zarr(pipeline: Any, source: Path, target: Path, options: argparse.
     image = open_chunked(source)
     spacing = _spacing(pipeline, image.spacing, source, options)
     result = apply_in_parts(pipeline, _foreground(image.array, options), spacing=spacing)
-    write_chunked(target, _as_labels(result, options), like=image)
+    with _chunk_progress():
+        write_chunked(target, _as_labels(result, options), like=image)
 
 
 def _run(
@@ -162,6 +166,15 @@ def _spacing(
     if spacing is None and pipeline.in_millimetres:
         raise InputError(f"{source} does not say its spacing; give --spacing, or lengths in pixels, as in ball(3)")
     return spacing
+
+
+def _chunk_progress() -> AbstractContextManager[Any]:
+    """Show how many chunks are done, where output is a terminal."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    diagnostics: Any = importlib.import_module("dask.diagnostics")  # whose annotations are partial
+    bar: AbstractContextManager[Any] = diagnostics.ProgressBar(out=sys.stderr)
+    return bar
 
 
 def _refuse_existing(target: Path, options: argparse.Namespace) -> None:

@@ -28,8 +28,9 @@ class SkeletonLoss(nn.Module):
         Classes to supervise; default all but the background.
     skeleton
         ``"homotopic"``: :func:`shapewright.morphology.skeletonize`, the polynomial of a thinning that keeps
-        components, holes and tunnels. ``"pooled"``: the paper's iterated min- and max-pooling, cheaper, whose skeletons
-        fall apart; see :func:`pooled_skeleton`.
+        components, holes and tunnels. ``"pooled"``: the paper's iterated min- and max-pooling, whose skeletons fall
+        apart, as a reference; see :func:`pooled_skeleton`. It stays on the tensor's device, where the homotopic one is
+        computed on the CPU.
     iterations
         Layers to remove: at least the radius of the widest object in voxels. By default a quarter of the shortest
         spatial axis, at most 10.

@@ -90,11 +90,11 @@ def error_at(text: str, position: int, message: str) -> InputError:
     Examples
     --------
     >>> print(error_at("erosion(", 8, "expected a value"))
-    expected a value, at position 9:
+    at position 9: expected a value
       erosion(
               ^
     """
-    return InputError(f"{message}, at position {position + 1}:\n  {text}\n  {' ' * position}^")
+    return InputError(f"at position {position + 1}: {message}\n  {text}\n  {' ' * position}^")
 
 
 def parse_calls(text: str) -> tuple[Call, ...]:
