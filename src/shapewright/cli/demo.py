@@ -12,8 +12,10 @@ from shapewright.cli.parsers import Parser, say
 SHARED: Mapping[str, Any] = {
     "data": "sample:hippocampus",
     "prepare": {"patch_size": [40, 56, 40]},
-    "trainer": {"epochs": 25, "steps_per_epoch": 20, "batch_size": 2, "learning_rate": 4e-3},
-    "split": {"validation": 0.1, "test": 0.25},
+    "augment": {"flip": [2], "spatial": 0.5},  # left and right hippocampi are mirror images
+    "trainer": {"epochs": 32, "steps_per_epoch": 20, "batch_size": 2, "learning_rate": 4e-3},
+    "inference": {"mirror": True},
+    "split": {"validation": 0.1, "test": 0.2},
 }
 NETWORK = {"name": "unet", "width": 16, "depth": 4}
 RUNS: Mapping[str, Mapping[str, Any]] = {

@@ -32,6 +32,7 @@ LOSSES = {
     "rebalance": "GDL + boundary, rebalance",
     "increase": "GDL + boundary, increase",
     "constant": "GDL + boundary, constant 0.1",
+    "gentle": "GDL + boundary, constant 0.01",
     "ce": "cross-entropy",
     "boundary": "boundary alone",
 }
@@ -90,7 +91,8 @@ def study(*, quick: bool, seeds: Sequence[int]) -> list[Arm]:
     """Return the arms in the order of their importance; ``quick`` keeps the central comparison, at half the length."""
     pair = [Arm(loss, rate) for rate in ("constant", "cosine") for loss in ("gdl", "rebalance")]
     collapse = [Arm("boundary", epochs=20)]
-    gentle = Arm("constant", "cosine")
+    steady = Arm("constant", "cosine")
+    gentle = Arm("gentle", "cosine")
     if quick:
         arms = [replace(arm, epochs=20, learning_rate=2e-2) for arm in pair] + collapse
     else:
@@ -98,8 +100,9 @@ def study(*, quick: bool, seeds: Sequence[int]) -> list[Arm]:
         arms += [replace(arm, learning_rate=2e-2) for arm in pair]
         arms += [replace(arm, images=24) for arm in pair]
         arms += [replace(arm, norm="instance") for arm in pair]
-        arms += [gentle, replace(gentle, learning_rate=2e-2), replace(gentle, images=24)]
-        arms += [replace(gentle, norm="instance"), replace(gentle, rate="constant")]
+        for arm in (steady, gentle):
+            arms += [arm, replace(arm, learning_rate=2e-2), replace(arm, images=24), replace(arm, norm="instance")]
+        arms += [replace(steady, rate="constant")]
         arms += [Arm(loss, rate) for rate in ("constant", "cosine") for loss in ("ce", "increase")]
         arms += [replace(arm, task="MRI slices") for arm in pair]
         arms += [Arm(loss, "plateau") for loss in ("gdl", "rebalance")]
@@ -194,7 +197,7 @@ def build_loss(name: str) -> ScheduledSum:
         return ScheduledSum({"boundary": (boundary, 1.0)})
     if name in ("gdl", "ce"):
         return ScheduledSum({"regional": (GeneralisedDiceLoss() if name == "gdl" else CrossEntropyLoss(), 1.0)})
-    schedule = WeightSchedule(name)
+    schedule = WeightSchedule("constant", weight=0.01) if name == "gentle" else WeightSchedule(name)
     return ScheduledSum(
         {"regional": (GeneralisedDiceLoss(), schedule.regional), "boundary": (boundary, schedule.boundary)}
     )
