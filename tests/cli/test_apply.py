@@ -12,8 +12,9 @@ from PIL import Image
 from shapewright.cli.apply import _LANGUAGE, WITHOUT_SPACING
 from shapewright.cli.main import OK, USAGE, main
 from shapewright.data.formats import FORMATS
-from shapewright.morphology import ball, closing, dilation, erosion, fill_holes, gradient, opening, skeletonize
+from shapewright.morphology import ball, closing, cross, dilation, erosion, fill_holes, gradient, opening, skeletonize
 from shapewright.morphology.language import ELEMENTS, OPERATORS, parse
+from tests.data.test_formats_files import VOLUME, write_series
 
 
 @pytest.fixture
@@ -82,6 +83,12 @@ def test_folder_skips_what_exists(tmp_path: Path, pictures: Path, capsys) -> Non
     assert (out / "p3.png").stat().st_mtime_ns > kept
     assert main([*command, "--format", ".tif"]) == OK
     assert len(list(out.glob("*.tif"))) == 8
+
+
+def test_dicom_series_is_one_image(tmp_path: Path) -> None:
+    series, out = write_series(tmp_path / "series", VOLUME), tmp_path / "bright.nii.gz"
+    assert main(["apply", "dilation(cross(1))", str(series), str(out), "--threshold", "900"]) == OK
+    assert np.array_equal(in_order(out)[0], dilation(VOLUME > 900, cross(1, 3)))
 
 
 @pytest.fixture

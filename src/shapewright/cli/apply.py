@@ -62,7 +62,6 @@ def main(argv: Sequence[str]) -> int:
     _check(options)
 
     from shapewright.data.chunked import is_chunked
-    from shapewright.data.folder import find_images
     from shapewright.morphology.language import parse
 
     pipeline = parse(options.operators)
@@ -72,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     if is_chunked(source):
         _apply_to_zarr(pipeline, source, target, options)
         results = [target]
-    elif found := find_images(source):
+    elif found := _files_of(source):
         results = _apply_to_folder(pipeline, found, target, options)
     else:
         _refuse_existing(target, options)
@@ -92,6 +91,15 @@ def _check(options: argparse.Namespace) -> None:
             options.spacing = tuple(float(part) for part in options.spacing.split(","))
         except ValueError:
             raise InputError(f"--spacing must look like 3,1,1; got {options.spacing!r}") from None
+
+
+def _files_of(source: Path) -> list[Path]:
+    """Return the files of a folder of masks; none where the path is one image, a file or a DICOM series."""
+    from shapewright.data.folder import find_images
+    from shapewright.data.formats import suffix_of
+
+    found = find_images(source)
+    return [] if any(suffix_of(file) == ".dcm" for file in found) else found
 
 
 def _apply_to_folder(pipeline: Any, files: Sequence[Path], out: Path, options: argparse.Namespace) -> list[Path]:
