@@ -1,5 +1,7 @@
 """The layer computes what the operator computes, on probabilities and on logits."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,19 @@ def test_equals_the_binary_operator_on_0_and_1(name: str, dims: int) -> None:
 def test_gradient_is_the_derivative(name: str, dims: int) -> None:
     image = (0.05 + 0.9 * probabilities(dims, channels=1)[..., :4, :4]).requires_grad_()
     assert torch.autograd.gradcheck(LAYERS[name](dims), (image,), atol=1e-5)
+
+
+def test_skeletons_are_traced_as_one_graph() -> None:
+    layer = LAYERS["skeletonize"](2)
+    traced = torch.compile(layer, fullgraph=True, backend="eager")
+    torch.testing.assert_close(traced(probabilities(2)), layer(probabilities(2)))
+
+
+def test_saved_and_copied_with_its_network() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), SoftMorphology(ISOLATED, domain="logits", semantics="proxy"))
+    image = torch.rand(1, 1, 7, 7)
+    assert torch.equal(copy.deepcopy(network)(image), network(image))
+    assert set(network.state_dict()) == {"0.weight", "0.bias"}
 
 
 @pytest.mark.parametrize("semantics", ["exact", "proxy"])

@@ -82,7 +82,9 @@ class SoftMorphology(nn.Module):
         self.channels = channels
         self.options = options
         self._function = _function(operator)
-        self._check_call()
+        accepted = list(inspect.signature(self._function).parameters)[1:]
+        self._takes_spatial_dims = "spatial_dims" in accepted
+        self._check_call(accepted)
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the filtered probabilities or logits of ``values [B, K, *spatial]``, same shape and domain."""
@@ -111,7 +113,7 @@ class SoftMorphology(nn.Module):
 
     def _filtered(self, probabilities: Tensor, chosen: list[int]) -> Tensor:
         options = dict(self.options)
-        if "spatial_dims" in self._accepted:
+        if self._takes_spatial_dims:
             options["spatial_dims"] = probabilities.ndim - 2
         if len(chosen) == probabilities.shape[1]:
             result: Tensor = self._function(probabilities, *self.elements, **options)
@@ -128,22 +130,17 @@ class SoftMorphology(nn.Module):
             raise InputError(f"channels must be distinct numbers between 0 and {count - 1}; got {tuple(self.channels)}")
         return chosen
 
-    @property
-    def _accepted(self) -> list[str]:
-        """The names of the operator's options."""
-        return [p.name for p in inspect.signature(self._function).parameters.values()][1:]
-
-    def _check_call(self) -> None:
+    def _check_call(self, accepted: list[str]) -> None:
         """Raise where the operator does not take the elements and options, before the first image comes."""
         name = self.operator if isinstance(self.operator, str) else "a filter"
         for option in self.options:
-            if option not in self._accepted:
-                hint = suggest(option, self._accepted) or f". Accepted: {', '.join(self._accepted)}"
+            if option not in accepted:
+                hint = suggest(option, accepted) or f". Accepted: {', '.join(accepted)}"
                 raise InputError(f"{name} has no option {option!r}{hint}")
         try:
             inspect.signature(self._function).bind(None, *self.elements, **self.options)
         except TypeError as error:
-            raise InputError(f"{name} cannot be called so: {error}; it takes {', '.join(self._accepted)}") from error
+            raise InputError(f"{name} cannot be called so: {error}; it takes {', '.join(accepted)}") from error
 
 
 def _function(operator: Filter | str) -> Callable[..., Any]:
