@@ -50,7 +50,7 @@ def unknown(kind: str, given: str, accepted: Iterable[str]) -> InputError:
 
 def check_number(
     name: str,
-    value: float,
+    value: object,
     *,
     minimum: float = -math.inf,
     maximum: float = math.inf,
@@ -64,7 +64,7 @@ def check_number(
     name
         The option or argument, for the message.
     value
-        What was given.
+        What was given; from a file it may be anything.
     minimum, maximum
         Bounds that are themselves accepted.
     above, below
@@ -82,6 +82,8 @@ def check_number(
     ...
     shapewright.errors.InputError: trainer.epochs must be at least 1; got 0
     """
+    if not isinstance(value, int | float):
+        raise InputError(f"{name} must be a number; got {value!r}")
     if minimum <= value <= maximum and above < value < below:
         return
     bounds = (("at least", minimum), ("more than", above), ("at most", maximum), ("less than", below))

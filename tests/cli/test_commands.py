@@ -1,7 +1,9 @@
 """The command line as a user types it: results, messages, exit codes."""
 
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import nibabel
@@ -126,15 +128,20 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "supervised", "--data", "{tmp}/none"], "none"),
         (["train", "supervised", "--data", "{tmp}"], "{tmp}"),
         (["train", "supervised", "--config", "{tmp}/none.yaml"], "none.yaml"),
+        (["train", "supervised", "--data", "d", "--out", "/dev/null/x"], "/dev/null is a file"),
         (["train", "--resume", "{tmp}"], "not a run's folder"),
         (["train", "--resume", "{tmp}/none"], "no such folder"),
         (["predict", "{tmp}", "{tmp}/x.nii.gz", "--out", "{tmp}/o"], "x.nii.gz does not exist"),
         (["predict", "{tmp}/w.safetensors", "{tmp}", "--out", "{tmp}/o"], "w.safetensors"),
         (["evaluate", "{tmp}/a", "{tmp}/b"], "not a folder"),
         (["evaluate", "{tmp}"], "not a run's folder"),
+        (["evaluate", "{tmp}", "--topology", "--labels", "a=1"], "--labels, --topology: only for two folders"),
+        (["evaluate", "{tmp}", "{tmp}", "--split", "val"], "--split is only for a run"),
+        (["evaluate", "{tmp}", "{tmp}", "--labels", "a=1,a=2"], "every name once"),
         (["report", "{tmp}"], "{tmp}"),
         (["reproduce", "nonsense"], "unknown method"),
         (["reproduce", "boundary-loss", "--seeds", "a"], "--seeds"),
+        (["reproduce", "boundary-loss", "--seeds", "-1"], "--seeds must be at least 0"),
         (["describe", "nonsense"], "unknown method"),
         (["doctor", "{tmp}/none"], "none"),
         (["methods", "--fromat", "json"], "did you mean '--format'"),
@@ -150,6 +157,27 @@ def test_mistakes_get_one_clear_sentence(
     assert message.format(tmp=tmp_path) in captured.err + (captured.out if given[0] == "doctor" else "")
     assert "Traceback" not in captured.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trainer: 3", "'trainer' in the configuration must hold options by name; got 3"),
+        ("trainer: {epochs: two}", "trainer.epochs must be a number; got 'two'"),
+        ("method: [1]", "unknown method '[1]'"),
+        ("trainer: {epocs: 2}", "did you mean 'trainer.epochs'"),
+        ("trainer: [", "is not YAML"),
+    ],
+)
+def test_mistakes_in_a_configuration(
+    text: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = text if text.startswith("method") else f"method: supervised\n{text}"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    assert main(["train", "--data", "d", "--config", "-"]) == USAGE
+    assert message in capsys.readouterr().err
+    (tmp_path / "config.yaml").write_text(text)
+    assert main(["train", "--resume", str(tmp_path)]) == USAGE
 
 
 def test_a_checkpoint_of_another_architecture(
@@ -171,6 +199,41 @@ def test_an_image_of_another_rank(
 ) -> None:
     assert main(["predict", str(run), str(pictures / "images" / "p0.png"), "--out", str(tmp_path / "o")]) == USAGE
     assert "p0.png" in capsys.readouterr().err
+
+
+def test_letters_that_the_terminal_lacks_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(entry, "_dispatch", lambda _: sys.stdout.write("Größe"))
+    main(["methods"])
+    terminal.flush()
+    assert terminal.buffer.getvalue() == rb"Gr\xf6\xdfe"
+
+
+def test_output_may_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["methods"]) == OK
+
+
+def test_an_interrupt_says_how_to_continue_where_there_is_something_to_continue(
+    run: Path, volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shapewright.training.cases.load_cases", interrupt)
+    assert main(["train", "supervised", "--data", str(volumes), "--out", str(tmp_path / "new")]) == INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
+    assert main(["train", "--resume", str(run)]) == INTERRUPTED
+    assert f"continue with: shapewright train --resume {run}" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_device_that_is_missing(run: Path, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["predict", str(run), str(volumes / "images"), "--out", str(tmp_path / "o"), "--device", "cuda"]
+    assert main(arguments) == USAGE
+    assert "--device is 'cuda'" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
 
 
 def test_failures_become_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def test_a_failed_write_keeps_the_previous_file(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match=r"c\.safetensors: cannot be written: No space"):
         save_checkpoint(path, {"value": 2, "t": torch.zeros(1)}, config="", task="")
     assert load_checkpoint(path).state["value"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["c.safetensors"]

@@ -1,5 +1,6 @@
 """Real runs on small volumes: folders, interruption, several processes, bad input."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -20,7 +21,7 @@ from shapewright.errors import InputError
 from shapewright.methods import config_class, factory
 from shapewright.training.checkpoint import load_checkpoint
 from shapewright.training.fit import Interrupted, _checkpoints
-from shapewright.training.predict import Predictor, evaluate_run
+from shapewright.training.predict import Predictor, evaluate_run, predict_files
 from shapewright.training.run import RunFolder, train
 
 
@@ -195,6 +196,49 @@ def test_without_validation_the_best_weights_are_the_last(volumes: Path, tmp_pat
     train(config, factory("supervised"), tmp_path / "run")
     best = load_checkpoint(RunFolder(tmp_path / "run").best).state["state_dict"]
     assert equal(best, weights(tmp_path / "run"))
+
+
+def test_a_run_that_stopped_early_stays_stopped(volumes: Path, tmp_path: Path) -> None:
+    config = toy(volumes, epochs=6, steps_per_epoch=1, learning_rate=1e-9, patience=1)
+    train(config, factory(config.method), tmp_path / "run")
+    before = (tmp_path / "run" / "history.csv").read_text()
+    assert before.count("\n") < 6
+    config = RunFolder(tmp_path / "run").read_config(config_class("boundary-loss"))
+    train(config, factory(config.method), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "history.csv").read_text() == before
+
+
+def test_results_never_replace_images(finished: Path, volumes: Path, tmp_path: Path) -> None:
+    image = Path(shutil.copy(volumes / "images" / "case_0.nii.gz", tmp_path))
+    before = image.read_bytes()
+    predictor = Predictor.load(finished, config_class, factory)
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="would replace the image"):
+            predict_files(predictor, {"case_0": (image,)}, tmp_path, overwrite=overwrite)
+    assert image.read_bytes() == before
+    with pytest.raises(InputError, match="must be a folder"):
+        predict_files(predictor, {"case_0": (image,)}, image)
+
+
+def test_worker_processes_change_nothing(finished: Path, volumes: Path, tmp_path: Path) -> None:
+    config = toy(volumes, workers=1)
+    train(config, factory(config.method), tmp_path / "run")
+    assert equal(weights(finished), weights(tmp_path / "run"))
+
+
+def test_a_configuration_edited_by_hand_is_resumed(finished: Path, tmp_path: Path) -> None:
+    folder = RunFolder(Path(shutil.copytree(finished, tmp_path / "run")))
+    text = folder.config.read_text().replace("epochs: 3", "epochs: 4  # one more")
+    folder.config.write_text(text)
+    config = folder.read_config(config_class("boundary-loss"))
+    train(config, factory(config.method), folder.path, resume=True)
+    assert (folder.path / "history.csv").read_text().count("\n") == 5
+    folder.config.write_text(text.replace("width: 4", "width: 6"))
+    other = folder.read_config(config_class("boundary-loss"))
+    with pytest.raises(InputError, match="from another architecture"):
+        train(other, factory(config.method), folder.path, resume=True)
+    with pytest.raises(InputError, match="differs from the given options"):
+        train(dataclasses.replace(config, seed=9), factory(config.method), folder.path, resume=True)
 
 
 def test_a_moved_run_remembers_its_best_score(finished: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--binary", action="store_true", help="count every non-zero value as one label")
     parser.add_argument("--tolerance", type=float, default=1.0, help="of the surface Dice, in mm (default: 1)")
     parser.add_argument("--topology", action="store_true", help="count components, holes and cavities as well")
-    parser.add_argument("--split", choices=("test", "val"), default="test", help="of a run (default: test)")
+    parser.add_argument("--split", choices=("test", "val"), help="of a run (default: test)")
     options = parser.parse_args(argv)
     if options.tolerance < 0:
         raise InputError(f"--tolerance must not be negative; got {options.tolerance}")
@@ -32,9 +32,18 @@ def main(argv: Sequence[str]) -> int:
     from shapewright.cli.results import summary_lines
 
     if options.truth is None:
-        content = _evaluate_run(options.predictions, options.split, options.tolerance)
+        given = [f"--{name}" for name in ("out", "labels", "binary", "topology") if getattr(options, name)]
+        if given:
+            raise InputError(
+                f"{', '.join(given)}: only for two folders of masks, PREDICTIONS and TRUTH; a run has its own"
+            )
+        content = _evaluate_run(options.predictions, options.split or "test", options.tolerance)
         out = options.predictions / "evaluation"
     else:
+        if options.split:
+            raise InputError(
+                f"--split is only for a run's folder; got two folders, {options.predictions} and {options.truth}"
+            )
         from shapewright.training.predict import evaluate_folders
 
         out = options.out or options.predictions / "evaluation"
@@ -69,6 +78,10 @@ def _read_labels(text: str | None) -> dict[str, int] | None:
     if text is None:
         return None
     try:
-        return {name.strip(): int(value) for name, value in (part.split("=") for part in text.split(","))}
+        pairs = [(name.strip(), int(value)) for name, value in (part.split("=") for part in text.split(","))]
     except ValueError:
         raise InputError(f"--labels must look like anterior=1,posterior=2; got {text!r}") from None
+    labels = dict(pairs)
+    if len(labels) < len(pairs):
+        raise InputError(f"--labels must give every name once; got {text!r}")
+    return labels

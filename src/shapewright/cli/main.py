@@ -5,6 +5,8 @@ does not hold); 2 wrong usage or input; 70 an error in shapewright itself; 130 i
 """
 
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -61,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Arguments without the program's name; None takes the process's own.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _prepare_output()
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
@@ -81,6 +84,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(
             f"internal error ({type(error).__name__}): {error}\nRepeat with --debug to see where", INTERNAL, debug
         )
+
+
+def _prepare_output() -> None:
+    """Let no character that the terminal lacks, and no closed output, end a command."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def run_parser(method: str, preset: Mapping[str, Any]) -> Any:
     parser.add_argument("--out", type=str, default=None, help="the run's folder (default: runs/METHOD)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw")
     parser.add_argument("--preset", type=str, default="default", help=f"starting point: {', '.join(presets(method))}")
-    parser.add_argument("--config", type=str, default=None, help="YAML file with options")
+    parser.add_argument("--config", type=str, default=None, help="YAML file with options; - is standard input")
     parser.add_argument("--evaluate", type=bool, default=True, help="measure the held-out cases after training")
     parser.add_class_arguments(config_class(method), "settings")
     for name, section in SECTIONS.items():
@@ -87,8 +88,8 @@ def parse_run(argv: Sequence[str]) -> tuple[RunConfig, argparse.Namespace]:
     early.add_argument("--preset", default="default")
     known, _ = early.parse_known_args(rest)
     tree = _read_tree(Path(known.config)) if known.config else {}
-    method = method or tree.get("method")
-    if method is None:
+    method = method or str(tree.get("method", ""))
+    if not method:
         raise InputError("name a method, as in shapewright train boundary-loss --data DATA; see shapewright methods")
     available = presets(method)
     if known.preset not in available:
@@ -115,7 +116,7 @@ def parse_run(argv: Sequence[str]) -> tuple[RunConfig, argparse.Namespace]:
 def _read_tree(path: Path) -> dict[str, Any]:
     """Read a YAML file of options."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.safe_load(sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--config {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
@@ -144,6 +145,8 @@ def _flatten(tree: Mapping[str, Any], prefix: str, method: str) -> dict[str, Any
             flat |= _flatten(value, f"{name}.", method)
         elif name in known:
             flat[name] = tuple(value) if isinstance(value, list) else value
+        elif any(option.startswith(f"{name}.") for option in known):
+            raise InputError(f"{name!r} in the configuration must hold options by name; got {value!r}")
         else:
             raise InputError(f"unknown option {name!r} in the configuration{suggest(name, known)}")
     return flat

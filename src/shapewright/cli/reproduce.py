@@ -6,7 +6,7 @@ from pathlib import Path
 
 from shapewright.cli.main import NOT_HELD, OK
 from shapewright.cli.parsers import Countdown, Parser, say
-from shapewright.errors import InputError
+from shapewright.errors import InputError, check_number
 from shapewright.methods import reproduction
 
 
@@ -29,6 +29,8 @@ def main(argv: Sequence[str]) -> int:
     except ValueError:
         raise InputError(f"--seeds must be whole numbers, as in 0,1,2; got {options.seeds!r}") from None
 
+    for seed in seeds:
+        check_number("--seeds", seed, minimum=0)
     run = reproduction(options.method)
     out = options.out or Path("runs") / f"reproduce-{options.method}{'-quick' if options.quick else ''}"
     with Countdown() as countdown:

@@ -1,5 +1,6 @@
 """``shapewright train``: a method, a dataset's folder, a run."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,23 +55,24 @@ def train_and_report(
     config: RunConfig, out: Path, *, resume: bool = False, evaluate: bool = True, title: str | None = None
 ) -> int:
     """Train, measure the held-out cases and write the report; return the exit code."""
-    from shapewright.cli.results import summary_lines
     from shapewright.training.fit import Interrupted
-    from shapewright.training.run import is_main_process, train
+    from shapewright.training.run import RunFolder
 
     try:
-        folder = train(
-            config,
-            factory(config.method),
-            out,
-            resume=resume,
-            title=title,
-            track=track,
-            command=["shapewright", *sys.argv[1:]],
-        )
-    except Interrupted:
-        sys.stderr.write(f"interrupted; continue with: shapewright train --resume {out}\n")
+        return _train_and_report(config, out, resume, evaluate, title)
+    except (Interrupted, KeyboardInterrupt):
+        begun = RunFolder(out).config.exists()
+        hint = f"; continue with: shapewright train --resume {shlex.quote(str(out))}" if begun else ""
+        sys.stderr.write(f"interrupted{hint}\n")
         return INTERRUPTED
+
+
+def _train_and_report(config: RunConfig, out: Path, resume: bool, evaluate: bool, title: str | None) -> int:
+    from shapewright.cli.results import summary_lines
+    from shapewright.training.run import is_main_process, train
+
+    command = ["shapewright", *sys.argv[1:]]
+    folder = train(config, factory(config.method), out, resume=resume, title=title, track=track, command=command)
     if not is_main_process():
         return OK
     lines = []

@@ -159,10 +159,21 @@ def as_binary_dataset(dataset: DatasetFolder) -> DatasetFolder:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Return the readable files of a folder, and its sub-folders with DICOM files, sorted by name."""
+    """Return the readable files of a folder, and its sub-folders with DICOM files, sorted by name.
+
+    Raises
+    ------
+    InputError
+        A file's name is not text, so that no table could name it.
+    """
     if not folder.is_dir():
         return []
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    for entry in entries:
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{folder}: the file name {entry.name!r} is not valid UTF-8; rename the file") from None
     return [entry for entry in entries if (_holds_dicom(entry) if entry.is_dir() else suffix_of(entry) is not None)]
 
 

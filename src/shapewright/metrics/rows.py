@@ -44,6 +44,8 @@ def _replacing(path: Path) -> Iterator[TextIO]:
         with temporary.open("w", encoding="utf-8", newline="") as stream:
             yield stream
         os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -122,7 +122,7 @@ class LightningAdapter(LightningModule):
             sums[1] += 1
         self.scores.clear()
         if self.trainer.world_size > 1:
-            sums = torch.as_tensor(self.all_gather(sums)).sum(dim=0)
+            torch.distributed.all_reduce(sums)
         if not bool((sums[1] > 0).all()):
             return
         dice = (sums[0] / sums[1]).cpu()

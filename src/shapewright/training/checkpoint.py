@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from shapewright._version import __version__
+from shapewright.data.formats.files import writing
 from shapewright.errors import InputError
 
 WEIGHTS = "state_dict"
@@ -84,17 +85,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: to a temporary name in the same folder, synced, then renamed."""
+    """Write a whole file or nothing: to a temporary name in the same folder, which is made, synced, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from shapewright.data.augment import BatchAugmentation
@@ -16,6 +16,7 @@ from shapewright.data.task import Task
 from shapewright.errors import InputError
 from shapewright.training.adapter import MONITOR, LightningAdapter
 from shapewright.training.callbacks import History, ProgressLine, SafetensorsIO
+from shapewright.training.checkpoint import load_checkpoint, load_weights
 from shapewright.training.config import RunConfig, TrainerConfig, to_yaml
 from shapewright.training.method import Method
 
@@ -83,7 +84,7 @@ def fit(
     Interrupted
         Ctrl-C; the last finished epoch is on disk.
     InputError
-        The loss became NaN or infinite.
+        The loss became NaN or infinite, or the checkpoint to resume from is damaged or another network's.
     """
     _quieten()
     trainer_config = config.trainer
@@ -113,6 +114,10 @@ def fit(
     adapter = LightningAdapter(method, config, task, cases, validation, batches, steps)
     history = History(folder / "history.csv")
     last = folder / "checkpoints" / "last.safetensors"
+    resume = resume and last.exists()
+    if resume:
+        assert isinstance(method, torch.nn.Module)
+        load_weights(method, load_checkpoint(last), last)  # says so where the network is another one
     trainer = Trainer(
         accelerator=trainer_config.accelerator,
         devices=trainer_config.devices,
@@ -136,7 +141,7 @@ def fit(
         ],
     )
     try:
-        trainer.fit(adapter, ckpt_path=str(last) if resume and last.exists() else None)
+        trainer.fit(adapter, ckpt_path=str(last) if resume else None)
     except (KeyboardInterrupt, SystemExit) as stop:
         raise Interrupted from stop
     if trainer.interrupted:
@@ -185,10 +190,18 @@ def _checkpoints(folder: Path, validated: bool) -> list[ModelCheckpoint]:
     return [best, last]
 
 
+class _EarlyStopping(EarlyStopping):
+    """Stays stopped where a run that it ended is resumed."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Stop at once if the checkpoint is that of a stopped run."""
+        trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
+
+
 def _early_stopping(config: TrainerConfig, validated: bool) -> list[EarlyStopping]:
     if config.patience <= 0 or not validated:
         return []
-    return [EarlyStopping(MONITOR, mode="max", patience=config.patience, verbose=False)]
+    return [_EarlyStopping(MONITOR, mode="max", patience=config.patience, verbose=False)]
 
 
 def _quieten() -> None:

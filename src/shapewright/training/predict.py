@@ -61,8 +61,10 @@ class Predictor:
         Raises
         ------
         InputError
-            No checkpoint, an unreadable one, or one from another architecture.
+            No checkpoint, an unreadable one, one from another architecture, or ``cuda`` where there is none.
         """
+        if device == "cuda" and not torch.cuda.is_available():
+            raise InputError("--device is 'cuda', but torch finds no CUDA device; see shapewright doctor")
         file = find_checkpoint(path)
         checkpoint = load_checkpoint(file)
         name = _method_name(checkpoint.config)
@@ -144,13 +146,25 @@ def predict_files(
     -------
     dict
         Case name to result.
+
+    Raises
+    ------
+    InputError
+        An image cannot be read or does not fit the network, or a result would replace an image.
     """
+    if out.is_file():
+        raise InputError(f"{out} is a file; --out must be a folder")
+    results = {name: out / f"{name}{suffix or result_suffix(files[0])}" for name, files in images.items()}
+    inputs = {file.resolve() for files in images.values() for file in files}
+    for target in results.values():
+        if target.resolve() in inputs:
+            raise InputError(
+                f"the label map of {target} would replace the image itself; name another folder with --out"
+            )
     out.mkdir(parents=True, exist_ok=True)
-    results = {}
     for name, files in track(list(images.items()), "predicting"):
+        target = results[name]
         ending = suffix or result_suffix(files[0])
-        target = out / f"{name}{ending}"
-        results[name] = target
         soft = out / f"{name}_probabilities{'.npz' if ending == '.png' else ending}"
         if target.exists() and (soft.exists() or not probabilities) and not overwrite:
             continue

@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,10 @@ class RunFolder:
         """
         if not self.config.is_file():
             raise InputError(f"{self.path} is not a run's folder: it has no config.yaml")
-        tree = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        try:
+            tree = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.config} is not YAML: {' '.join(str(error).split())}") from error
         if not isinstance(tree, dict) or "method" not in tree:
             raise InputError(f"{self.config} is not the configuration of a run: it lacks 'method'")
         return str(tree["method"])
@@ -143,8 +147,8 @@ def train(
     from shapewright.training.fit import fit
 
     folder = RunFolder(out)
-    _check_folder(folder, config, resume)
     config = _anchored(config)
+    _check_folder(folder, config, resume)
     started = datetime.datetime.now(datetime.UTC)
     dataset = open_data(config.data, binary=config.prepare.binary)
     split = split_dataset(dataset, config.split)
@@ -210,19 +214,19 @@ def _check_folder(folder: RunFolder, config: RunConfig, resume: bool) -> None:
     """Refuse to mix two runs in one folder, and to resume with another configuration."""
     if not is_main_process():
         return
-    if folder.path.is_file():
-        raise InputError(f"{folder.path} is a file; --out must be a folder")
     nearest = next(path for path in (folder.path.absolute(), *folder.path.absolute().parents) if path.exists())
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+    if not nearest.is_dir():
+        raise InputError(f"{folder.path} cannot be made: {nearest} is a file; name another folder with --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{folder.path} cannot be written: no permission in {nearest}; name another folder with --out")
     if resume:
-        if folder.config.exists() and folder.config.read_text(encoding="utf-8") != to_yaml(config):
+        if folder.config.exists() and _anchored(folder.read_config(type(config.settings))) != config:
             raise InputError(f"{folder.config} differs from the given options; resume without options, or train anew")
         return
     if folder.path.is_dir() and any(folder.path.iterdir()):
         raise InputError(
             f"{folder.path} is not empty; name a new folder with --out, or continue the run in it with "
-            f"shapewright train --resume {folder.path}"
+            f"shapewright train --resume {shlex.quote(str(folder.path))}"
         )
 
 

@@ -51,10 +51,12 @@ def series_in(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _itk() -> Any:
-    """Import SimpleITK when it is needed; it has no annotations."""
+    """Import SimpleITK when it is needed; it has no annotations. Its warnings would repeat our errors."""
     import SimpleITK
 
-    return SimpleITK
+    library: Any = SimpleITK
+    library.ProcessObject.SetGlobalWarningDisplay(False)
+    return library
 
 
 def _read_series(folder: Path) -> Any:
