@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shapewright import boolean as boolean
     from shapewright import data as data
     from shapewright import geometry as geometry
+    from shapewright import layers as layers
     from shapewright import losses as losses
     from shapewright import methods as methods
     from shapewright import metrics as metrics
@@ -31,6 +32,7 @@ ROOMS = (
     "boolean",
     "data",
     "geometry",
+    "layers",
     "losses",
     "methods",
     "metrics",

@@ -14,6 +14,7 @@ from shapewright.losses import (
     GeneralisedDiceLoss,
     HausdorffLoss,
     ScheduledSum,
+    SkeletonLoss,
 )
 
 LOSSES = {
@@ -26,6 +27,9 @@ LOSSES = {
     "generalised dice": GeneralisedDiceLoss,
     "batch generalised dice": lambda **options: GeneralisedDiceLoss(batch=True, **options),
     "hausdorff": HausdorffLoss,
+    "skeleton": SkeletonLoss,
+    "skeleton alone": lambda **options: SkeletonLoss(dice_weight=0, **options),
+    "pooled skeleton": lambda **options: SkeletonLoss(skeleton="pooled", **options),
 }
 PLUS_SUM = {
     **LOSSES,
@@ -171,7 +175,7 @@ def test_unknown_reduction_is_refused_with_a_suggestion(make) -> None:
         make(reduction="maen")
 
 
-@pytest.mark.parametrize("name", ["cross-entropy", "dice", "generalised dice"])
+@pytest.mark.parametrize("name", ["cross-entropy", "dice", "generalised dice", "skeleton", "pooled skeleton"])
 def test_traced_as_one_graph(name) -> None:
     logits, labels = random_logits((8, 8)), block((8, 8))
     loss = LOSSES[name]()

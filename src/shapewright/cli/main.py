@@ -20,6 +20,7 @@ COMMANDS = {
     "describe": "show a method's card: what it does, when to use it, what was measured",
     "train": "train a method on a folder of images",
     "predict": "label new images with a trained run",
+    "apply": 'apply morphological operators to masks, as in "opening(ball(3)) | skeletonize"',
     "evaluate": "measure predictions against true masks",
     "report": "make the HTML report of a run, or compare several",
     "reproduce": "repeat a paper's central experiment",

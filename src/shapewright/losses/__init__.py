@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shapewright.losses.hausdorff import HausdorffLoss as HausdorffLoss
     from shapewright.losses.overlap import DiceLoss as DiceLoss
     from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
+    from shapewright.losses.skeleton import SkeletonLoss as SkeletonLoss
 
 _MODULES = {
     "BoundaryLoss": "boundary",
@@ -26,6 +27,7 @@ _MODULES = {
     "GeneralisedDiceLoss": "overlap",
     "HausdorffLoss": "hausdorff",
     "ScheduledSum": "compose",
+    "SkeletonLoss": "skeleton",
 }
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "GeneralisedDiceLoss",
     "HausdorffLoss",
     "ScheduledSum",
+    "SkeletonLoss",
     "WeightSchedule",
 ]
 

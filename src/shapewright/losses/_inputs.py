@@ -114,6 +114,18 @@ def counted_voxels(
     return counted
 
 
+def class_maps(logits: Tensor, labels: Tensor, mask: Tensor | None, ignore_label: int | None) -> tuple[Tensor, Tensor]:
+    """Return predicted probabilities and true indicators ``[B, classes, *spatial]``, 0 where a voxel does not count."""
+    classes = class_count(logits)
+    labels = read_labels(labels, logits, ignore_label)
+    predicted = class_probabilities(logits)
+    truth = one_hot(labels, classes, predicted.dtype)
+    counted = counted_voxels(mask, logits, labels, ignore_label)
+    if counted is not None:
+        predicted, truth = predicted.masked_fill(~counted, 0.0), truth.masked_fill(~counted, 0.0)
+    return predicted, truth
+
+
 def reduce_voxels(values: Tensor, counted: Tensor | None, reduction: str) -> Tensor:
     """Reduce values per voxel; the mean is over the voxels that count, and 0 where none does."""
     if counted is None:

@@ -68,7 +68,7 @@ class DiceLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss of ``logits [B, K, *spatial]`` and ``target`` (labels ``[B, *spatial]``)."""
         channels = _inputs.check_channels(self.channels, _inputs.class_count(logits))
-        predicted, truth = _class_maps(logits, target, mask, self.ignore_label)
+        predicted, truth = _inputs.class_maps(logits, target, mask, self.ignore_label)
         predicted = _inputs.take_channels(predicted, channels)
         truth = _inputs.take_channels(truth, channels)
         both = _sizes(predicted * truth, self.batch)
@@ -139,25 +139,13 @@ class GeneralisedDiceLoss(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss of ``logits [B, K, *spatial]`` and ``target`` (labels ``[B, *spatial]``)."""
-        predicted, truth = _class_maps(logits, target, mask, self.ignore_label)
+        predicted, truth = _inputs.class_maps(logits, target, mask, self.ignore_label)
         true_sizes = _sizes(truth, self.batch)
         weights = _class_weights(true_sizes)
         both = (weights * _sizes(predicted * truth, self.batch)).sum(-1)
         sizes = (weights * (_sizes(predicted, self.batch) + true_sizes)).sum(-1)
         loss = 1 - (2 * both + self.smooth) / (sizes + self.smooth)
         return _inputs.reduce_values(loss.reshape(-1), self.reduction)
-
-
-def _class_maps(logits: Tensor, labels: Tensor, mask: Tensor | None, ignore_label: int | None) -> tuple[Tensor, Tensor]:
-    """Return predicted probabilities and true indicators ``[B, classes, *spatial]``, 0 where a voxel does not count."""
-    classes = _inputs.class_count(logits)
-    labels = _inputs.read_labels(labels, logits, ignore_label)
-    predicted = _inputs.class_probabilities(logits)
-    truth = _inputs.one_hot(labels, classes, predicted.dtype)
-    counted = _inputs.counted_voxels(mask, logits, labels, ignore_label)
-    if counted is not None:
-        predicted, truth = predicted.masked_fill(~counted, 0.0), truth.masked_fill(~counted, 0.0)
-    return predicted, truth
 
 
 def _sizes(maps: Tensor, batch: bool) -> Tensor:
