@@ -16,8 +16,27 @@ import yaml
 from shapewright.methods import card, info, methods
 
 ROOT = Path(__file__).parents[1]
-GUIDE = {"Data": "data.md", "Training": "training.md", "Benchmarks": "benchmarks.md", "Architecture": "architecture.md"}
-ROOMS = ("geometry", "metrics", "losses", "networks", "simulate", "data", "training", "methods", "report")
+GUIDE = {
+    "Data": "data.md",
+    "Training": "training.md",
+    "Morphology": "morphology.md",
+    "Benchmarks": "benchmarks.md",
+    "Architecture": "architecture.md",
+}
+ROOMS = (
+    "boolean",
+    "morphology",
+    "geometry",
+    "metrics",
+    "losses",
+    "layers",
+    "networks",
+    "simulate",
+    "data",
+    "training",
+    "methods",
+    "report",
+)
 
 
 def main() -> None:
