@@ -253,8 +253,8 @@ def test_channels_that_are_no_classes(channels: tuple[int, ...]) -> None:
 
 
 def test_map_with_the_wrong_number_of_channels() -> None:
-    with pytest.raises(InputError, match=r"must have the logits' shape \(1, 3, 8, 8\), .* got \(1, 2, 8, 8\)"):
-        BoundaryLoss()(torch.zeros(1, 3, 8, 8), torch.zeros(1, 2, 8, 8))
+    with pytest.raises(InputError, match=r"must have the logits' shape \(1, 3, 8, 8\), .* got \(1, 4, 8, 8\)"):
+        BoundaryLoss()(torch.zeros(1, 3, 8, 8), torch.zeros(1, 4, 8, 8))
 
 
 @pytest.mark.parametrize(("depth", "distance"), [(0.5, 3.0), (1.0, 8.0)])
@@ -266,3 +266,14 @@ def test_a_far_candidate_must_be_nearly_certain(depth: float, distance: float) -
         logits = torch.zeros(1, 2, 4, 4, requires_grad=True)
         BoundaryLoss()(logits, expected_map).backward()
         assert bool((logits.grad[:, 1] < 0).all()) == foreground
+
+
+def test_maps_of_the_supervised_classes_alone_are_enough() -> None:
+    logits = torch.randn(2, 3, 9, 8)
+    maps = torch.randn(2, 3, 9, 8)
+    for channels in (None, (1, 2), (0, 2)):
+        loss = BoundaryLoss(channels=channels)
+        chosen = maps[:, list(channels or (1, 2))]
+        assert torch.equal(loss(logits, maps), loss(logits, chosen))
+    with pytest.raises(InputError, match="one map for each of the supervised channels"):
+        BoundaryLoss()(logits, maps[:, :1])

@@ -13,11 +13,11 @@ SHARED: Mapping[str, Any] = {
     "data": "sample:hippocampus",
     "prepare": {"patch_size": [40, 56, 40]},
     "augment": {"flip": [2], "spatial": 0.5},  # left and right hippocampi are mirror images
-    "trainer": {"epochs": 32, "steps_per_epoch": 20, "batch_size": 2, "learning_rate": 4e-3},
+    "trainer": {"epochs": 35, "steps_per_epoch": 20, "batch_size": 2, "learning_rate": 4e-3},
     "inference": {"mirror": True},
     "split": {"validation": 0.1, "test": 0.2},
 }
-NETWORK = {"name": "unet", "width": 16, "depth": 4}
+NETWORK = {"name": "dynunet", "width": 8, "depth": 4}
 RUNS: Mapping[str, Mapping[str, Any]] = {
     "gdl": {"method": "supervised", "settings": {"loss": "gdl", "network": NETWORK}},
     "gdl-boundary": {"method": "boundary-loss", "settings": {"network": NETWORK}},

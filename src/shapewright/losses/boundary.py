@@ -113,9 +113,9 @@ class BoundaryLoss(nn.Module):
         logits
             ``[B, K, *spatial]``; one channel is read as a sigmoid.
         target
-            Floating point ``[B, K, *spatial]``: precomputed maps, one per class (``[B, 1, *spatial]``, the
-            foreground's, for one-channel logits). Integer ``[B, *spatial]`` or ``[B, 1, *spatial]``: labels, whose
-            maps are computed here.
+            Floating point ``[B, K, *spatial]``: precomputed maps, one per class, or ``[B, len(channels), *spatial]``,
+            one per supervised class (``[B, 1, *spatial]``, the foreground's, for one-channel logits). Integer
+            ``[B, *spatial]`` or ``[B, 1, *spatial]``: labels, whose maps are computed here.
         mask
             ``[B, *spatial]`` or ``[B, 1, *spatial]``, true where a voxel counts.
         """
@@ -161,13 +161,17 @@ class BoundaryLoss(nn.Module):
 
 def _select_maps(maps: Tensor, logits: Tensor, channels: list[int]) -> Tensor:
     """Return the maps of the supervised channels after checking that they fit the logits."""
-    if maps.shape == logits.shape:
+    same_place = maps.ndim == logits.ndim and maps.shape[0] == logits.shape[0] and maps.shape[2:] == logits.shape[2:]
+    if same_place and maps.shape[1] == logits.shape[1]:
         if maps.shape[1] > 1:
             return _inputs.take_channels(maps, channels)
         if channels == [1]:
             return maps
         raise InputError(f"channels must be (1,) for distance maps with one channel; got {tuple(channels)}")
+    if same_place and maps.shape[1] == len(channels):
+        return maps
     raise InputError(
-        f"distance maps must have the logits' shape {tuple(logits.shape)}, one map per class; got {tuple(maps.shape)}. "
+        f"distance maps must have the logits' shape {tuple(logits.shape)}, one map per class, or one map for each of "
+        f"the supervised channels {tuple(channels)}; got {tuple(maps.shape)}. "
         "Labels are passed as integers [B, *spatial]"
     )

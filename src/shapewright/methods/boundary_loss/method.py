@@ -59,14 +59,14 @@ class BoundaryLossSegmentation(SegmentationNetwork):
         )
 
     def image_targets(self, labels: NDArray[np.uint8], spacing: tuple[float, ...]) -> dict[str, NDArray[np.float32]]:
-        """Return the signed distance map of every class on the whole image."""
+        """Return the signed distance map of every class but the background, on the whole image."""
         if self.settings.maps == "on_the_fly":
             return {}
         known = np.where(labels == UNKNOWN, 0, labels)
         maps = class_distance_maps(
             known, self.classes, spacing=spacing, spatial_dims=labels.ndim, convention=self.settings.convention
         )
-        return {MAPS: maps}
+        return {MAPS: maps[1:]}
 
 
 build = BoundaryLossSegmentation
