@@ -66,7 +66,7 @@ class BoundaryLossSegmentation(SegmentationNetwork):
         maps = class_distance_maps(
             known, self.classes, spacing=spacing, spatial_dims=labels.ndim, convention=self.settings.convention
         )
-        return {MAPS: maps[1:]}
+        return {MAPS: maps[1:].copy()}  # a view would keep the background's map in memory
 
 
 build = BoundaryLossSegmentation
