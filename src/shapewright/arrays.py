@@ -53,6 +53,25 @@ def as_numpy(value: AnyArray, name: str) -> NDArray[Any]:
     raise InputError(f"{name} must be a NumPy array or a torch tensor; got {type(value).__name__}")
 
 
+def shape_of(value: object, name: str) -> tuple[int, ...]:
+    """Return the shape of an array, tensor or packed image.
+
+    Raises
+    ------
+    InputError
+        ``value`` has none: a list, a number, a path.
+
+    Examples
+    --------
+    >>> shape_of(np.zeros((2, 3)), "image")
+    (2, 3)
+    """
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        raise InputError(f"{name} must be a NumPy array or a torch tensor; got {type(value).__name__}")
+    return tuple(shape)
+
+
 def same_kind(result: NDArray[Any], like: Array) -> Array:
     """Return ``result`` as the kind of ``like``: a tensor on its device, or the array itself."""
     if isinstance(like, np.ndarray):

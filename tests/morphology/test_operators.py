@@ -303,3 +303,20 @@ def test_wrong_input_is_explained(image, footprint, message):
         dilation(image, footprint)
     with pytest.raises(InputError, match="must be a number"):
         opening(image, footprint, iterations=None)
+
+
+@pytest.mark.parametrize("bad", [[[0, 1], [1, 0]], "mask.png", 3])
+def test_what_is_no_array_is_named(bad: object) -> None:
+    from shapewright import boolean, morphology
+
+    for operator in (
+        lambda image: morphology.erosion(image, morphology.box(3)),
+        lambda image: morphology.area_opening(image, 3),
+        lambda image: morphology.reconstruction(image, image),
+        morphology.fill_holes,
+        morphology.simple_points,
+        morphology.skeletonize,
+        boolean.Filter(boolean.pixel(0, 0) & boolean.pixel(0, 1)),
+    ):
+        with pytest.raises(InputError, match="must be a NumPy array or a torch tensor; got"):
+            operator(bad)  # type: ignore[operator]

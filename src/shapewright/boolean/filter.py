@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shapewright.arrays import AnyArray, is_tensor
+from shapewright.arrays import AnyArray, is_tensor, shape_of
 from shapewright.boolean._blocks import as_plane_offset, as_planes, cut, flat_distances
 from shapewright.boolean._jit import for_each_block
 from shapewright.boolean._machine import run_words
@@ -175,7 +175,7 @@ class Filter:
         if semantics not in _SEMANTICS:
             raise unknown("semantics", str(semantics), _SEMANTICS)
         check_outside(outside)
-        shape = tuple(image.shape)
+        shape = shape_of(image, "image")
         if len(shape) < self.spatial_dims:
             raise InputError(f"image must have at least the filter's {self.spatial_dims} axes; got shape {shape}")
         if isinstance(image, PackedImage):

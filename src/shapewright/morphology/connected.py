@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shapewright.arrays import AnyArray, Array, as_binary, as_numpy, check_spatial_dims, is_tensor, same_kind
+from shapewright.arrays import AnyArray, Array, as_binary, as_numpy, check_spatial_dims, is_tensor, same_kind, shape_of
 from shapewright.boolean._jit import for_each_block, kernel
 from shapewright.boolean.filter import check_probabilities, is_floating
 from shapewright.errors import InputError
@@ -45,8 +45,8 @@ def reconstruction(marker: Any, mask: Any, *, connectivity: int | None = None, s
     >>> reconstruction(np.array([[1, 0, 0, 0, 0]], bool), mask).astype(int)
     array([[1, 1, 0, 0, 0]])
     """
-    dims = check_spatial_dims(spatial_dims, tuple(mask.shape))
-    if tuple(marker.shape) != tuple(mask.shape):
+    dims = check_spatial_dims(spatial_dims, shape_of(mask, "mask"))
+    if shape_of(marker, "marker") != tuple(mask.shape):
         raise InputError(f"marker and mask must have one shape; got {tuple(marker.shape)} and {tuple(mask.shape)}")
     if is_floating(marker) != is_floating(mask) or is_tensor(marker) != is_tensor(mask):
         raise InputError("marker and mask must be of one kind, both binary or both floating point")
@@ -82,7 +82,7 @@ def fill_holes(image: Any, *, connectivity: int | None = None, spatial_dims: int
     >>> fill_holes(ring).all()
     np.True_
     """
-    dims = check_spatial_dims(spatial_dims, tuple(image.shape))
+    dims = check_spatial_dims(spatial_dims, shape_of(image, "image"))
     background = 1 - image if is_floating(image) else ~as_binary(image, "image")
     on_border = np.zeros(tuple(image.shape), bool)
     for axis in range(-dims, 0):
@@ -119,7 +119,7 @@ def area_opening(image: Array, area: int, *, connectivity: int | None = None, sp
     """
     if is_floating(image):
         raise InputError("image of an area opening must be binary; threshold it first, as in probabilities > 0.5")
-    dims = check_spatial_dims(spatial_dims, tuple(image.shape))
+    dims = check_spatial_dims(spatial_dims, shape_of(image, "image"))
     steps = _steps(dims, connectivity)
     inside = as_binary(image, "image")
     return same_kind(_flooded(np.zeros_like(inside), inside, dims, steps, keep_from=area), image)

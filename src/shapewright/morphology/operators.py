@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shapewright.arrays import AnyArray, as_binary, same_kind
+from shapewright.arrays import AnyArray, as_binary, same_kind, shape_of
 from shapewright.boolean.filter import check_outside, check_probabilities, is_floating, repeat
 from shapewright.boolean.packed import PackedImage, pack
 from shapewright.errors import InputError
@@ -274,7 +274,7 @@ def _on_either(step: Any, image: Image, offsets: Offsets, outside: float, iterat
     """Apply a step to a packed or a floating-point image; pack and unpack a binary one."""
     check_outside(outside)
     spatial_dims = offsets.spatial_dims
-    if len(image.shape) < spatial_dims:
+    if len(shape_of(image, "image")) < spatial_dims:
         raise InputError(
             f"image must have at least the footprint's {spatial_dims} axes; got shape {tuple(image.shape)}"
         )

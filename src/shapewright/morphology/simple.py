@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shapewright.arrays import check_spatial_dims
+from shapewright.arrays import check_spatial_dims, shape_of
 from shapewright.boolean import Diagram, Expression, Filter, pixel
 
 
@@ -73,7 +73,7 @@ def simple_points(image: Any, *, spatial_dims: int | None = None, outside: float
     >>> simple_points(np.array([[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]], bool)).astype(int)[1]
     array([0, 1, 0, 1, 0])
     """
-    dims = check_spatial_dims(getattr(image, "spatial_dims", spatial_dims), tuple(image.shape))
+    dims = check_spatial_dims(getattr(image, "spatial_dims", spatial_dims), shape_of(image, "image"))
     return _filter(dims)(image, semantics="proxy", outside=outside)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shapewright.arrays import AnyArray, Array, as_binary, as_numpy, check_spatial_dims, same_kind
+from shapewright.arrays import AnyArray, Array, as_binary, as_numpy, check_spatial_dims, same_kind, shape_of
 from shapewright.boolean._jit import for_each_block
 from shapewright.boolean.filter import check_probabilities, is_floating
 from shapewright.boolean.packed import PackedImage, pack
@@ -152,7 +152,7 @@ def homotopic_thinning(
 
 
 def _checked(image: Any, iterations: int | None, kind: str, spatial_dims: int | None) -> int:
-    dims = check_spatial_dims(getattr(image, "spatial_dims", spatial_dims), tuple(image.shape))
+    dims = check_spatial_dims(getattr(image, "spatial_dims", spatial_dims), shape_of(image, "image"))
     if kind not in ("curve", "surface"):
         raise unknown("kind", str(kind), ("curve", "surface"))
     if kind == "surface" and dims == 2:
