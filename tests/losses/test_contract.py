@@ -8,16 +8,20 @@ from torch import nn
 
 from shapewright.errors import InputError
 from shapewright.losses import (
+    AdaptiveCrossEntropyLoss,
     BoundaryLoss,
     CrossEntropyLoss,
     DiceLoss,
     GeneralisedDiceLoss,
     HausdorffLoss,
+    MarginalDiceLoss,
     ScheduledSum,
     SkeletonLoss,
 )
 
 LOSSES = {
+    "adaptive cross-entropy": AdaptiveCrossEntropyLoss,
+    "adaptive cross-entropy, patch": lambda **options: AdaptiveCrossEntropyLoss(reading="patch", **options),
     "boundary": BoundaryLoss,
     "boundary, normalised": lambda **options: BoundaryLoss(normalise="max", side="outside", **options),
     "cross-entropy": CrossEntropyLoss,
@@ -26,6 +30,7 @@ LOSSES = {
     "batch dice": lambda **options: DiceLoss(batch=True, **options),
     "generalised dice": GeneralisedDiceLoss,
     "batch generalised dice": lambda **options: GeneralisedDiceLoss(batch=True, **options),
+    "marginal dice": MarginalDiceLoss,
     "hausdorff": HausdorffLoss,
     "skeleton": SkeletonLoss,
     "skeleton alone": lambda **options: SkeletonLoss(dice_weight=0, **options),
@@ -175,7 +180,9 @@ def test_unknown_reduction_is_refused_with_a_suggestion(make) -> None:
         make(reduction="maen")
 
 
-@pytest.mark.parametrize("name", ["cross-entropy", "dice", "generalised dice", "skeleton", "pooled skeleton"])
+@pytest.mark.parametrize(
+    "name", ["cross-entropy", "adaptive cross-entropy", "dice", "generalised dice", "skeleton", "pooled skeleton"]
+)
 def test_traced_as_one_graph(name) -> None:
     logits, labels = random_logits((8, 8)), block((8, 8))
     loss = LOSSES[name]()
