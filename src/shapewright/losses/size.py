@@ -82,7 +82,8 @@ class SizeLoss(nn.Module):
     samples
         Random masks per step. The paper found no gain from more than one.
     antithetic
-        Draw the masks in pairs of opposite random numbers, which lowers the variance; ``samples`` must be even.
+        Draw the masks in pairs of opposite random numbers; ``samples`` must be even. This lowers the variance where
+        the objects are clearly too small or too large, and does little near the target.
     relative
         Divide each error by the target (by the nearer end of an interval), for objects of very different sizes and for
         areas and volumes, whose squared errors in mm⁴ and mm⁶ would drown every other loss.
@@ -240,16 +241,19 @@ class SizeLoss(nn.Module):
 
     def _sampled(self, fields: Tensor, bounds: Tensor, spacing: Spacing) -> Tensor:
         """Return the errors [N, M] of random masks, with the estimated derivative of their expectation."""
-        count = self.samples // 2 if self.antithetic else self.samples
-        shape = (count, *fields.shape)
-        drawn = torch.rand(shape, generator=self.generator, device=fields.device, dtype=torch.float32)
-        if self.antithetic:
-            drawn = torch.cat([drawn, 1 - drawn])
+        drawn = self._uniform(fields)
         errors: Tensor
         slopes: Tensor
         errors, slopes = _flip_errors(fields.detach().float(), drawn, bounds.float(), list(spacing), self.measure)
         change = (fields - fields.detach())[:, None] * slopes.to(fields)  # 0, with the derivative of the errors
         return errors.to(fields) + change.flatten(2).sum(2)
+
+    def _uniform(self, fields: Tensor) -> Tensor:
+        """Return random numbers [samples, N, *spatial]; a pixel is foreground where its number is below its chance."""
+        count = self.samples // 2 if self.antithetic else self.samples
+        shape = (count, *fields.shape)
+        drawn = torch.rand(shape, generator=self.generator, device=fields.device, dtype=torch.float32)
+        return torch.cat([drawn, 1 - drawn]) if self.antithetic else drawn
 
     def _unit(self, low: Tensor, high: Tensor, spacing: Spacing) -> Tensor:
         """Return what an error is divided by: 1, or the target, at least the measure of one pixel."""
