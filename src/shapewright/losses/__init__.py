@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shapewright.losses.hausdorff import HausdorffLoss as HausdorffLoss
     from shapewright.losses.overlap import DiceLoss as DiceLoss
     from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
+    from shapewright.losses.size import SizeLoss as SizeLoss
     from shapewright.losses.skeleton import SkeletonLoss as SkeletonLoss
 
 _MODULES = {
@@ -27,6 +28,7 @@ _MODULES = {
     "GeneralisedDiceLoss": "overlap",
     "HausdorffLoss": "hausdorff",
     "ScheduledSum": "compose",
+    "SizeLoss": "size",
     "SkeletonLoss": "skeleton",
 }
 
@@ -38,6 +40,7 @@ __all__ = [
     "GeneralisedDiceLoss",
     "HausdorffLoss",
     "ScheduledSum",
+    "SizeLoss",
     "SkeletonLoss",
     "WeightSchedule",
 ]
