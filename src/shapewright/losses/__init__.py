@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shapewright.losses.independent import IndependentLoss as IndependentLoss
     from shapewright.losses.overlap import DiceLoss as DiceLoss
     from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
+    from shapewright.losses.size import SizeLoss as SizeLoss
     from shapewright.losses.skeleton import SkeletonLoss as SkeletonLoss
 
 _MODULES = {
@@ -31,6 +32,7 @@ _MODULES = {
     "HausdorffLoss": "hausdorff",
     "IndependentLoss": "independent",
     "ScheduledSum": "compose",
+    "SizeLoss": "size",
     "SkeletonLoss": "skeleton",
 }
 
@@ -44,6 +46,7 @@ __all__ = [
     "HausdorffLoss",
     "IndependentLoss",
     "ScheduledSum",
+    "SizeLoss",
     "SkeletonLoss",
     "WeightSchedule",
 ]
