@@ -13,19 +13,23 @@ from typing import TYPE_CHECKING, Any
 from shapewright.losses.schedule import SCHEDULES, WeightSchedule
 
 if TYPE_CHECKING:
+    from shapewright.losses.adversarial import AdversarialLoss as AdversarialLoss
     from shapewright.losses.boundary import BoundaryLoss as BoundaryLoss
     from shapewright.losses.compose import ScheduledSum as ScheduledSum
     from shapewright.losses.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
     from shapewright.losses.hausdorff import HausdorffLoss as HausdorffLoss
+    from shapewright.losses.independent import IndependentLoss as IndependentLoss
     from shapewright.losses.label_sets import AdaptiveCrossEntropyLoss as AdaptiveCrossEntropyLoss
     from shapewright.losses.label_sets import MarginalDiceLoss as MarginalDiceLoss
     from shapewright.losses.label_space import LabelSpace as LabelSpace
     from shapewright.losses.overlap import DiceLoss as DiceLoss
     from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
+    from shapewright.losses.size import SizeLoss as SizeLoss
     from shapewright.losses.skeleton import SkeletonLoss as SkeletonLoss
 
 _MODULES = {
     "AdaptiveCrossEntropyLoss": "label_sets",
+    "AdversarialLoss": "adversarial",
     "BoundaryLoss": "boundary",
     "CrossEntropyLoss": "cross_entropy",
     "DiceLoss": "overlap",
@@ -33,21 +37,26 @@ _MODULES = {
     "HausdorffLoss": "hausdorff",
     "LabelSpace": "label_space",
     "MarginalDiceLoss": "label_sets",
+    "IndependentLoss": "independent",
     "ScheduledSum": "compose",
+    "SizeLoss": "size",
     "SkeletonLoss": "skeleton",
 }
 
 __all__ = [
     "SCHEDULES",
     "AdaptiveCrossEntropyLoss",
+    "AdversarialLoss",
     "BoundaryLoss",
     "CrossEntropyLoss",
     "DiceLoss",
     "GeneralisedDiceLoss",
     "HausdorffLoss",
+    "IndependentLoss",
     "LabelSpace",
     "MarginalDiceLoss",
     "ScheduledSum",
+    "SizeLoss",
     "SkeletonLoss",
     "WeightSchedule",
 ]
