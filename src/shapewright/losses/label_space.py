@@ -92,7 +92,7 @@ class LabelSpace:
         return cls(tuple(order), tuple(sets)[len(index) :], numbers)
 
     def annotated(self, dataset: str) -> frozenset[int]:
-        """Return the classes that a data set tells from all others wherever they are.
+        """Return the classes that a data set tells from all others wherever they are, or knows to be absent.
 
         Examples
         --------
@@ -101,9 +101,8 @@ class LabelSpace:
         """
         table = admissible_classes(len(self.classes) + 1, self.sets)
         used = table[list(self.numbers[dataset].values())]
-        alone = used[used.sum(axis=1) == 1].any(axis=0)
         together = used[used.sum(axis=1) > 1].any(axis=0)
-        return frozenset(int(k) for k in np.flatnonzero(alone & ~together) if k)
+        return frozenset(int(k) for k in np.flatnonzero(~together) if k)
 
 
 def _names(dataset: str, label: str, meant: str | Sequence[str]) -> tuple[str, ...]:
