@@ -4,6 +4,7 @@ Everything random about a batch is drawn from (seed, step, rank). A run that was
 batches as one that was not, with no state of a generator to save.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ class TrainingCase:
         What the method made of the whole image, see :meth:`shapewright.training.method.Method.image_targets`.
     supervision
         What is known about the case, positions on this array's grid.
+    member
+        Data set that the case comes from, in a collection of several.
     """
 
     id: str
@@ -47,6 +50,7 @@ class TrainingCase:
     spacing: tuple[float, ...]
     targets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     supervision: Supervision = field(default=Supervision("dense"))
+    member: str = ""
     partly_known: bool = field(init=False)
     foreground: Mapping[int, NDArray[np.int32]] = field(init=False)
 
@@ -75,7 +79,7 @@ class TrainingCase:
 
 @dataclass(frozen=True)
 class PatchBatches:
-    """Batches of patches, addressed by step.
+    """Batches of patches, addressed by step. Of a collection every data set fills as many places as every other.
 
     Parameters
     ----------
@@ -142,9 +146,21 @@ class PatchBatches:
     def _case(self, step: int, slot: int) -> TrainingCase:
         """Return the case of one slot: a new random order for every pass over the cases."""
         position = (step * self.world + self.rank) * self.batch_size + slot
-        lap, place = divmod(position, len(self.cases))
-        order = np.random.default_rng([self.seed, 1_000_003, lap]).permutation(len(self.cases))
-        return self.cases[int(order[place])]
+        groups, chosen = self._members, 0
+        if len(groups) > 1:  # every round of places has one of every data set, in random order
+            position, place = divmod(position, len(groups))
+            order = np.random.default_rng([self.seed, 1_000_033, position]).permutation(len(groups))
+            chosen = int(order[place])
+        cases = groups[chosen]
+        lap, place = divmod(position, len(cases))
+        order = np.random.default_rng([self.seed, 1_000_003 + chosen, lap]).permutation(len(cases))
+        return cases[int(order[place])]
+
+    @functools.cached_property
+    def _members(self) -> list[list[TrainingCase]]:
+        """The cases of each data set."""
+        names = sorted({case.member for case in self.cases})
+        return [[case for case in self.cases if case.member == name] for name in names]
 
     def _patch(self, case: TrainingCase, slot: int, random: np.random.Generator) -> dict[str, NDArray[Any]]:
         centre = self._centre(case, slot, random)
