@@ -15,7 +15,7 @@ import yaml
 from shapewright.errors import InputError, check_number, suggest
 
 Schedule = Literal["cosine", "constant", "plateau", "polynomial"]
-Normalisation = Literal["volume", "none"]
+Normalisation = Literal["volume", "fundus", "none"]
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class PrepareConfig:
         rather than 1, so that background without foreground is seen as well.
     normalise
         ``volume``: every image to mean 0 and standard deviation 1 between its 0.5th and 99.5th percentiles;
-        ``none``: intensities as they are.
+        ``fundus``: even contrast for photographs of the retina, in [0, 1]; ``none``: intensities as they are.
     binary
         Treat every non-zero label value as one class (instance labels).
     """
