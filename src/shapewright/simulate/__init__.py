@@ -6,5 +6,6 @@ alone: asking for more images later extends the set without changing it.
 """
 
 from shapewright.simulate.small_lesion import SmallLesionPhantom
+from shapewright.simulate.texture_cells import TextureCellsPhantom
 
-__all__ = ["SmallLesionPhantom"]
+__all__ = ["SmallLesionPhantom", "TextureCellsPhantom"]
