@@ -58,7 +58,7 @@ def deform_elastically(
             [ndimage.gaussian_filter(random.standard_normal(shape), smoothness, mode="wrap") for _ in shape]
         )
         field *= displacement / field.std(axis=tuple(range(1, field.ndim)), keepdims=True).clip(1e-12)
-        places = np.stack(np.indices(shape)) + field
+        places = np.indices(shape) + field
         # grid_sample counts from -1 to 1 and axes from the last.
         scaled = [2 * (axis + 0.5) / size - 1 for axis, size in zip(places, shape, strict=True)]
         grids.append(np.stack(scaled[::-1], axis=-1))

@@ -118,7 +118,7 @@ def matched_blur(image: Array, smooth: Array) -> Array:
     """
     from scipy import ndimage
 
-    array = as_numpy(image, "image")
+    array: NDArray[Any] = as_numpy(image, "image")
     wanted = float(np.var(array - as_numpy(smooth, "smooth"), dtype=np.float64))
 
     def blurred(sigma: float) -> NDArray[Any]:
@@ -288,7 +288,8 @@ def _lab_features(array: NDArray[Any], colour: bool) -> NDArray[np.float64]:
     low, extent = float(values.min()), float(np.ptp(values))
     scaled = (values - low) / extent if extent > 0 else np.zeros_like(values)
     if not colour:
-        return 100 * scaled / np.sqrt(len(scaled))
+        common: NDArray[np.float64] = 100 * scaled / np.sqrt(len(scaled))
+        return common
     if len(scaled) != 3:
         raise InputError(f"colour needs three channels, red, green and blue; the image has {len(scaled)}")
     from skimage.color import rgb2lab

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from shapewright.losses.boundary import BoundaryLoss as BoundaryLoss
     from shapewright.losses.compose import ScheduledSum as ScheduledSum
     from shapewright.losses.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
+    from shapewright.losses.fbeta import FBetaLoss as FBetaLoss
+    from shapewright.losses.fbeta import auto_beta as auto_beta
     from shapewright.losses.hausdorff import HausdorffLoss as HausdorffLoss
     from shapewright.losses.overlap import DiceLoss as DiceLoss
     from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
@@ -24,10 +26,12 @@ _MODULES = {
     "BoundaryLoss": "boundary",
     "CrossEntropyLoss": "cross_entropy",
     "DiceLoss": "overlap",
+    "FBetaLoss": "fbeta",
     "GeneralisedDiceLoss": "overlap",
     "HausdorffLoss": "hausdorff",
     "ScheduledSum": "compose",
     "SkeletonLoss": "skeleton",
+    "auto_beta": "fbeta",
 }
 
 __all__ = [
@@ -35,11 +39,13 @@ __all__ = [
     "BoundaryLoss",
     "CrossEntropyLoss",
     "DiceLoss",
+    "FBetaLoss",
     "GeneralisedDiceLoss",
     "HausdorffLoss",
     "ScheduledSum",
     "SkeletonLoss",
     "WeightSchedule",
+    "auto_beta",
 ]
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from shapewright.errors import check_number
 
-NetworkName = Literal["light", "unet", "dynunet"]
+NetworkName = Literal["light", "unet", "dynunet", "fc_densenet"]
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,14 @@ class NetworkConfig:
     name
         ``light``: a plain U-Net with one convolution per level, the quickest; ``unet``: the residual U-Net of MONAI;
         ``dynunet``: MONAI's version of the nnU-Net architecture, the best per second of training on the bundled
-        volumes (with width 8).
+        volumes (with width 8); ``fc_densenet``: dense blocks from half the resolution downwards, with few parameters
+        for its depth (:class:`shapewright.networks.fc_densenet.FCDenseNet`).
     width
         Channels of the first level; doubled at every level. None takes 16 for ``light`` and ``unet``, 32 for
-        ``dynunet``.
+        ``dynunet``. For ``fc_densenet`` the maps that each layer adds; None takes 12.
     depth
         Number of levels. None takes as many as the patch allows, at most 4 for ``light``, 5 for ``unet``, 6 for
-        ``dynunet``.
+        ``dynunet``, 7 for ``fc_densenet``.
     dropout
         Share of channels dropped in training.
     """

@@ -1,11 +1,12 @@
 """Seeded phantoms and physics.
 
 A phantom is a frozen dataclass of parameters with ``generate(count, *, seed)``, which returns images
-``[N, 1, *spatial]`` (float32) and labels ``[N, *spatial]`` (uint8). Image *i* of a seed depends on the seed and *i*
+``[N, C, *spatial]`` (float32) and labels ``[N, *spatial]`` (uint8). Image *i* of a seed depends on the seed and *i*
 alone: asking for more images later extends the set without changing it.
 """
 
+from shapewright.simulate.isointense import IsointensePhantom
 from shapewright.simulate.small_lesion import SmallLesionPhantom
 from shapewright.simulate.texture_cells import TextureCellsPhantom
 
-__all__ = ["SmallLesionPhantom", "TextureCellsPhantom"]
+__all__ = ["IsointensePhantom", "SmallLesionPhantom", "TextureCellsPhantom"]

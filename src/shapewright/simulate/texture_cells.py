@@ -13,7 +13,7 @@ from shapewright.errors import InputError, unknown
 Image = NDArray[np.float32]
 Labels = NDArray[np.uint8]
 Texture = Literal["grain", "stripes", "blotches", "checks", "speckle"]
-TEXTURES = ("grain", "stripes", "blotches", "checks", "speckle")
+TEXTURES: tuple[Texture, ...] = ("grain", "stripes", "blotches", "checks", "speckle")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class TextureCellsPhantom:
         """Return one image and its labels."""
         if self.target == "membranes":
             labels = self._membranes(rng)
-            clean = 0.5 + self.contrast * (0.5 - labels)
+            clean = 0.5 + self.contrast * (0.5 - labels.astype(np.float64))
         else:
             labels = self._cells(rng)
             clean = 0.5 + self.contrast * (1.0 * (labels == 1) - 1.0 * (labels == 2))
@@ -123,7 +123,7 @@ class TextureCellsPhantom:
         """Return the borders, 2 pixels wide, of a tessellation."""
         count = int(np.prod(self.shape) / (np.pi * np.mean(self.radius) ** 2))
         seeds = rng.uniform(0, 1, (max(count, 2), 2)) * self.shape
-        grid = np.stack(np.indices(self.shape), -1).astype(np.float64)
+        grid = np.moveaxis(np.indices(self.shape), 0, -1).astype(np.float64)
         grid += 1.5 * np.stack([ndimage.gaussian_filter(rng.standard_normal(self.shape), 4) * 8 for _ in range(2)], -1)
         nearest = np.linalg.norm(grid[:, :, None] - seeds, axis=-1).argmin(-1)
         border = np.zeros(self.shape, bool)
@@ -135,7 +135,7 @@ class TextureCellsPhantom:
 
 
 def make_texture(
-    name: str, shape: tuple[int, int], rng: np.random.Generator, brightness: NDArray[np.float64] | float = 1.0
+    name: str, shape: tuple[int, int], rng: np.random.Generator, brightness: NDArray[np.floating] | float = 1.0
 ) -> NDArray[np.float64]:
     """Return a texture ``[*shape]`` of mean 0 and standard deviation 1.
 
@@ -180,7 +180,7 @@ def _outline(
     shape: tuple[int, int], centre: NDArray[np.float64], radius: float, rng: np.random.Generator, *, angular: bool
 ) -> NDArray[np.bool_]:
     """Return a filled outline: a wavy circle, or a polygon of 3 to 5 corners."""
-    offsets = np.stack(np.indices(shape), -1) - centre
+    offsets = np.moveaxis(np.indices(shape), 0, -1) - centre
     angles = np.arctan2(offsets[..., 0], offsets[..., 1])
     distance = np.hypot(offsets[..., 0], offsets[..., 1])
     if not angular:
