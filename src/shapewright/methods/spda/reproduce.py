@@ -44,7 +44,6 @@ AUGMENTATIONS = {
 }
 DATA = {
     "new textures": "cells, test textures unlike those of training",
-    "same texture": "cells, the same texture in training and test",
     "membranes": "membranes of 2 pixels, test textures unlike those of training",
     "nuclei": "nuclei (real)",
 }
@@ -99,10 +98,9 @@ def study(*, quick: bool, seeds: Sequence[int]) -> list[Arm]:
         arms = [replace(arm, steps=150) for arm in arms]
     else:
         three = ("basic", "superpixels", "blur")
-        arms += [Arm("consistent"), Arm("consistent", "nuclei")]
-        arms += [Arm(name, images=16) for name in three]
-        arms += [Arm(name, "same texture") for name in three]
         arms += [Arm(name, "membranes") for name in three]
+        arms += [Arm(name, images=16) for name in three]
+        arms += [Arm("consistent")]
     return [replace(arm, seed=seed) for arm in arms for seed in seeds]
 
 
@@ -202,7 +200,7 @@ def task_data(arm: Arm, data: Path | None) -> tuple[tuple[Tensor, Tensor], tuple
     if arm.data == "nuclei":
         return real_images(arm, data)
     target: Any = "membranes" if arm.data == "membranes" else "cells"
-    test_textures: Any = ("grain",) if arm.data == "same texture" else ("stripes", "blotches", "checks", "speckle")
+    test_textures: Any = ("stripes", "blotches", "checks", "speckle")
     parts = []
     for part, (count, textures) in enumerate([(arm.images, ("grain",)), (30, test_textures)]):
         phantom = TextureCellsPhantom(textures=textures, target=target)
