@@ -2,11 +2,21 @@
 
 A phantom is a frozen dataclass of parameters with ``generate(count, *, seed)``, which returns images
 ``[N, C, *spatial]`` (float32) and labels ``[N, *spatial]`` (uint8). Image *i* of a seed depends on the seed and *i*
-alone: asking for more images later extends the set without changing it.
+alone: asking for more images later extends the set without changing it. Where classes overlap
+(:class:`FundusPhantom`), masks ``[N, classes, *spatial]`` (bool) stand in place of labels.
 """
 
+from shapewright.simulate.fundus import FUNDUS_CLASSES, FundusPhantom
+from shapewright.simulate.glands import GlandPhantom
 from shapewright.simulate.isointense import IsointensePhantom
 from shapewright.simulate.small_lesion import SmallLesionPhantom
 from shapewright.simulate.texture_cells import TextureCellsPhantom
 
-__all__ = ["IsointensePhantom", "SmallLesionPhantom", "TextureCellsPhantom"]
+__all__ = [
+    "FUNDUS_CLASSES",
+    "FundusPhantom",
+    "GlandPhantom",
+    "IsointensePhantom",
+    "SmallLesionPhantom",
+    "TextureCellsPhantom",
+]

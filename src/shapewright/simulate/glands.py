@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapewright.errors import InputError
+from shapewright.simulate._fields import smooth_field
 
 Image = NDArray[np.float32]
 Labels = NDArray[np.uint8]
@@ -98,7 +99,7 @@ class GlandPhantom:
         glands = self._place(rng)
         image = np.empty((3, *self.shape))
         image[:] = np.array(_COLOURS["stroma"])[:, None, None]
-        image += 0.03 * _smooth_field(rng, self.shape, 6.0)
+        image += 0.03 * smooth_field(rng, self.shape, 6.0)
         kinds, numbers = np.zeros(self.shape, np.uint8), np.zeros(self.shape, np.int32)
         for number, (kind, centre, radius) in enumerate(glands, start=1):
             distance = self._wavy_distance(rng, centre, radius)
@@ -172,10 +173,3 @@ class GlandPhantom:
                     int(outward < 0.5)
                 )
         return noisy
-
-
-def _smooth_field(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> NDArray[np.float64]:
-    """Return Gaussian noise smoothed to the scale ``sigma``, of mean 0 and standard deviation 1."""
-    field = ndimage.gaussian_filter(rng.standard_normal(shape), sigma, mode="wrap")
-    normalised: NDArray[np.float64] = (field - field.mean()) / field.std()
-    return normalised

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapewright.errors import InputError
+from shapewright.simulate._fields import smooth_field
 
 Image = NDArray[np.float32]
 Labels = NDArray[np.uint8]
@@ -87,7 +88,7 @@ class IsointensePhantom:
             # Blurring over the brain alone keeps the border with the outside sharp, as stripping the skull does.
             share = ndimage.gaussian_filter(brain.astype(np.float64), self.blur)
             mixed = ndimage.gaussian_filter(clean, self.blur) / np.maximum(share, 1e-6)
-            shading = 1 + 0.03 * _smooth_field(rng, self.shape, min(self.shape) / 6)
+            shading = 1 + 0.03 * smooth_field(rng, self.shape, min(self.shape) / 6)
             channel = mixed * shading + self.noise * rng.standard_normal(self.shape)
             channels.append(np.where(brain, np.maximum(channel, 0.01), 0.0))
         if self.jitter:
@@ -101,10 +102,10 @@ class IsointensePhantom:
         axes = size * rng.uniform(0.40, 0.46, len(size))
         offsets = np.moveaxis(np.indices(self.shape), 0, -1) - centre
         radius = np.linalg.norm(offsets / axes, axis=-1) * (
-            1 + 0.03 * _smooth_field(rng, self.shape, min(self.shape) / 8)
+            1 + 0.03 * smooth_field(rng, self.shape, min(self.shape) / 8)
         )
         brain = radius < 1
-        folded = radius + self.folding * _smooth_field(rng, self.shape, min(self.shape) / 18) * (0.3 + 0.7 * radius)
+        folded = radius + self.folding * smooth_field(rng, self.shape, min(self.shape) / 18) * (0.3 + 0.7 * radius)
         labels = np.zeros(self.shape, np.uint8)
         # Outer fluid first, then grey matter, white matter inside, a fifth of the fluid in the middle.
         ventricle = brain & (radius <= np.quantile(radius[brain], self.shares[0] / 5))
@@ -125,10 +126,3 @@ class IsointensePhantom:
         neighbours = labels[tuple(np.clip(places + moves, 0, bounds))]
         trade = (labels >= 2) & (neighbours >= 2) & (rng.random(labels.shape) < self.jitter)
         return np.where(trade, neighbours, labels).astype(np.uint8)
-
-
-def _smooth_field(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> NDArray[np.float64]:
-    """Return Gaussian noise smoothed to the scale ``sigma``, of mean 0 and standard deviation 1."""
-    field = ndimage.gaussian_filter(rng.standard_normal(shape), sigma, mode="wrap")
-    normalised: NDArray[np.float64] = (field - field.mean()) / field.std()
-    return normalised
