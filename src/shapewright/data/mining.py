@@ -6,7 +6,7 @@ patches of a batch have little in common.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -60,8 +60,8 @@ def error_map(
     Examples
     --------
     >>> probabilities = np.array([[[0.9, 0.2]], [[0.1, 0.8]]])
-    >>> error_map(probabilities, np.array([[0, 0]])).round(2).tolist()
-    [[0.11, 0.81]]
+    >>> print(error_map(probabilities, np.array([[0, 0]])))
+    [[0.11 0.81]]
     """
     check_number("floor", floor, minimum=0)
     check_number("smooth", smooth, minimum=0)
@@ -246,3 +246,56 @@ def image_chances(scores: Sequence[float | None]) -> NDArray[np.float64]:
     total = values.sum()
     result: NDArray[np.float64] = values / total if total > 0 else np.full(len(values), 1 / len(values))
     return result
+
+
+@dataclass
+class PatchGuide:
+    """Which image and which of its voxels the next patches of a run are taken from, renewed once per epoch.
+
+    Parameters
+    ----------
+    steps
+        Steps of an epoch. Nothing is known during the first, whose patches are taken as always. Maps are renewed
+        before the first patch of every later one, from the weights that the epoch begins with, so that a resumed run
+        sees the patches of one that was never interrupted.
+    look
+        Returns the density of every case, by name, and its classes; called once per epoch.
+    """
+
+    steps: int
+    look: "Callable[[], Mapping[str, tuple[NDArray[np.float32], NDArray[np.uint8]]]]"
+    epoch: int = field(default=0, init=False)
+    _samplers: dict[str, dict[int, ErrorMapSampler]] = field(default_factory=dict, init=False, repr=False)
+    _chances: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+
+    def follow(self, step: int) -> None:
+        """Renew the maps if ``step`` lies in another epoch than the one before."""
+        epoch = step // self.steps
+        if epoch == self.epoch:
+            return
+        self.epoch = epoch
+        seen = self.look() if epoch > 0 else {}
+        self._samplers = {
+            name: {int(k): ErrorMapSampler(density, labels, {int(k): 1.0}) for k in np.unique(labels) if k != UNKNOWN}
+            for name, (density, labels) in seen.items()
+        }
+        # A case without a known voxel teaches nothing.
+        scores = [float(density.mean()) if self._samplers[name] else 0.0 for name, (density, _) in seen.items()]
+        self._chances = dict(zip(seen, image_chances(scores), strict=True)) if seen else {}
+
+    def case(self, names: Sequence[str], random: np.random.Generator) -> int | None:
+        """Draw the position of a case in proportion to its mean error; None while nothing is known."""
+        if not self._chances:
+            return None
+        chances = np.array([self._chances[name] for name in names])
+        return int(random.choice(len(names), p=chances / chances.sum()))
+
+    def centre(self, name: str, foreground: bool, random: np.random.Generator) -> NDArray[np.intp] | None:
+        """Draw a centre in a case, on a class drawn evenly or on the background; None while nothing is known."""
+        samplers = self._samplers.get(name)
+        if not samplers:
+            return None
+        wanted = [k for k in samplers if (k > 0) == foreground] or list(samplers)
+        sampler = samplers[wanted[int(random.integers(len(wanted)))]]
+        centre: NDArray[np.intp] = sampler.draw(1, random)[0][0]
+        return centre
