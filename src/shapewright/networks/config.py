@@ -5,7 +5,7 @@ from typing import Literal
 
 from shapewright.errors import check_number
 
-NetworkName = Literal["light", "unet", "dynunet", "fc_densenet", "fcn8s", "fcn8s_concat"]
+NetworkName = Literal["light", "unet", "dynunet", "fc_densenet", "fcn8s", "fcn8s_concat", "additive"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class NetworkConfig:
         ``dynunet``: MONAI's version of the nnU-Net architecture, the best per second of training on the bundled
         volumes (with width 8); ``fc_densenet``: dense blocks from half the resolution downwards, with few parameters
         for its depth; ``fcn8s``: VGG stages and up-sampled class scores, with ``depth`` 5 and ``width`` 64 the original
-        of 134 million weights; ``fcn8s_concat``: the same with concatenated skips.
+        of 134 million weights; ``fcn8s_concat``: the same with concatenated skips; ``additive``: a U-Net with batch
+        normalisation whose skips are added.
     width
         Channels of the first level; doubled at every level. None takes 16, or 32 for ``dynunet``. For ``fc_densenet``
         the maps that each layer adds; None takes 12.

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from shapewright.errors import InputError, unknown
 from shapewright.networks.config import NetworkConfig
 
-_MAX_DEPTH = {"light": 4, "unet": 5, "dynunet": 6, "fc_densenet": 7, "fcn8s": 5, "fcn8s_concat": 5}
-_MIN_DEPTH = {"light": 2, "unet": 2, "dynunet": 3, "fc_densenet": 3, "fcn8s": 2, "fcn8s_concat": 2}
-_WIDTH = {"light": 16, "unet": 16, "dynunet": 32, "fc_densenet": 12, "fcn8s": 16, "fcn8s_concat": 16}
+_MAX_DEPTH = {"light": 4, "unet": 5, "dynunet": 6, "fc_densenet": 7, "fcn8s": 5, "fcn8s_concat": 5, "additive": 4}
+_MIN_DEPTH = {"light": 2, "unet": 2, "dynunet": 3, "fc_densenet": 3, "fcn8s": 2, "fcn8s_concat": 2, "additive": 2}
+_WIDTH = {"light": 16, "unet": 16, "dynunet": 32, "fc_densenet": 12, "fcn8s": 16, "fcn8s_concat": 16, "additive": 16}
 _MAX_WIDTH = {2: 512, 3: 320}
 _SMALLEST_AXIS = 4  # voxels that must remain per axis at the lowest level; 2 for the network whose paper has 2
 
@@ -76,6 +76,7 @@ def build_network(
         "fc_densenet": _fc_densenet,
         "fcn8s": partial(_fcn8s, fuse="sum"),
         "fcn8s_concat": partial(_fcn8s, fuse="concat"),
+        "additive": _additive,
     }
     body = builders[config.name](spatial_dims, in_channels, out_channels, channels, config.dropout)
     for weight in body.parameters():
@@ -185,3 +186,11 @@ def _fcn8s(
 
     head = min(64 * channels[0], 4096)  # the original's for its width of 64
     return FCN8s(in_channels, classes, spatial_dims=dims, widths=channels, head=head, fuse=fuse, dropout=dropout)
+
+
+def _additive(dims: int, in_channels: int, classes: int, channels: list[int], dropout: float) -> nn.Module:
+    from shapewright.networks.additive_unet import AdditiveUNet
+
+    if dropout:
+        raise InputError(f"network.dropout must be 0 for 'additive', which has none; got {dropout}")
+    return AdditiveUNet(in_channels, classes, spatial_dims=dims, widths=channels)
