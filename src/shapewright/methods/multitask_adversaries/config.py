@@ -21,7 +21,8 @@ class Config:
     realism_weight
         Weight of the second discriminator, which tells drawn masks from predicted ones; 0 leaves it out.
     always_present
-        Classes that every image shows, annotated or not, such as ``[vessels,disc]``. Use patches that hold whole images.
+        Classes that every image shows, annotated or not, such as ``[vessels,disc]``. Patches must then hold whole
+        images.
     unannotated
         What the first discriminator is told about other classes that nobody annotated: ``unknown`` (nothing) or
         ``absent`` (the paper's choice for lesions, wrong where some images do show them).
