@@ -1,4 +1,4 @@
-"""The multitask-adversaries study: its arms, what its batches say, how it judges results; a small training as a whole."""
+"""The multitask-adversaries study: its arms, its batches, how it judges results; a small training as a whole."""
 
 from collections.abc import Mapping
 from dataclasses import replace
