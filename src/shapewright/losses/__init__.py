@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from shapewright.losses.boundary import BoundaryLoss as BoundaryLoss
     from shapewright.losses.compose import ScheduledSum as ScheduledSum
     from shapewright.losses.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
+    from shapewright.losses.fbeta import FBetaLoss as FBetaLoss
+    from shapewright.losses.fbeta import auto_beta as auto_beta
     from shapewright.losses.hausdorff import HausdorffLoss as HausdorffLoss
     from shapewright.losses.independent import IndependentLoss as IndependentLoss
     from shapewright.losses.label_sets import AdaptiveCrossEntropyLoss as AdaptiveCrossEntropyLoss
@@ -33,6 +35,7 @@ _MODULES = {
     "BoundaryLoss": "boundary",
     "CrossEntropyLoss": "cross_entropy",
     "DiceLoss": "overlap",
+    "FBetaLoss": "fbeta",
     "GeneralisedDiceLoss": "overlap",
     "HausdorffLoss": "hausdorff",
     "LabelSpace": "label_space",
@@ -41,6 +44,7 @@ _MODULES = {
     "ScheduledSum": "compose",
     "SizeLoss": "size",
     "SkeletonLoss": "skeleton",
+    "auto_beta": "fbeta",
 }
 
 __all__ = [
@@ -50,6 +54,7 @@ __all__ = [
     "BoundaryLoss",
     "CrossEntropyLoss",
     "DiceLoss",
+    "FBetaLoss",
     "GeneralisedDiceLoss",
     "HausdorffLoss",
     "IndependentLoss",
@@ -59,6 +64,7 @@ __all__ = [
     "SizeLoss",
     "SkeletonLoss",
     "WeightSchedule",
+    "auto_beta",
 ]
 
 

@@ -8,6 +8,17 @@ and *i* alone: asking for more images later extends the set without changing it.
 
 from shapewright.simulate.brain import BrainPhantom
 from shapewright.simulate.fundus import FUNDUS_CLASSES, FundusPhantom
+from shapewright.simulate.glands import GlandPhantom
+from shapewright.simulate.isointense import IsointensePhantom
 from shapewright.simulate.small_lesion import SmallLesionPhantom
+from shapewright.simulate.texture_cells import TextureCellsPhantom
 
-__all__ = ["FUNDUS_CLASSES", "BrainPhantom", "FundusPhantom", "SmallLesionPhantom"]
+__all__ = [
+    "FUNDUS_CLASSES",
+    "BrainPhantom",
+    "FundusPhantom",
+    "GlandPhantom",
+    "IsointensePhantom",
+    "SmallLesionPhantom",
+    "TextureCellsPhantom",
+]
