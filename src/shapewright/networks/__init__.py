@@ -1,18 +1,33 @@
 """Whole networks; those that MONAI has are imported from there, not rewritten."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from shapewright.networks.config import NetworkConfig
 
 if TYPE_CHECKING:
+    from shapewright.networks.affine_flow import AffineFlow
+    from shapewright.networks.box_flow import BoxFlow
+    from shapewright.networks.connected_region import ConnectedRegion
+    from shapewright.networks.convex import InputConvexNet
     from shapewright.networks.segmentation import build_network
 
-__all__ = ["NetworkConfig", "build_network"]
+_MODULES = {
+    "AffineFlow": "affine_flow",
+    "BoxFlow": "box_flow",
+    "ConnectedRegion": "connected_region",
+    "InputConvexNet": "convex",
+    "build_network": "segmentation",
+}
+
+__all__ = ["AffineFlow", "BoxFlow", "ConnectedRegion", "InputConvexNet", "NetworkConfig", "build_network"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "build_network":
-        from shapewright.networks.segmentation import build_network
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"shapewright.networks.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'shapewright.networks' has no attribute {name!r}; it has {', '.join(__all__)}")
 
-        return build_network
-    raise AttributeError(f"module 'shapewright.networks' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

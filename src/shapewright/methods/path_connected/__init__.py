@@ -1,0 +1,1 @@
+"""Path-connected segmentation, from scribbles or from any network's probabilities."""
