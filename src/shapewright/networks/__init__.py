@@ -6,21 +6,40 @@ from typing import TYPE_CHECKING, Any
 from shapewright.networks.config import NetworkConfig
 
 if TYPE_CHECKING:
-    from shapewright.networks.affine_flow import AffineFlow
-    from shapewright.networks.box_flow import BoxFlow
-    from shapewright.networks.connected_region import ConnectedRegion
-    from shapewright.networks.convex import InputConvexNet
-    from shapewright.networks.segmentation import build_network
+    from shapewright.networks.affine_flow import AffineFlow as AffineFlow
+    from shapewright.networks.bimonn import BiMoNN as BiMoNN
+    from shapewright.networks.binarization import binarize as binarize
+    from shapewright.networks.box_flow import BoxFlow as BoxFlow
+    from shapewright.networks.connected_region import ConnectedRegion as ConnectedRegion
+    from shapewright.networks.convex import InputConvexNet as InputConvexNet
+    from shapewright.networks.discriminator import Discriminator as Discriminator
+    from shapewright.networks.fcn8s import FCN8s as FCN8s
+    from shapewright.networks.segmentation import build_network as build_network
 
 _MODULES = {
     "AffineFlow": "affine_flow",
+    "BiMoNN": "bimonn",
     "BoxFlow": "box_flow",
     "ConnectedRegion": "connected_region",
+    "Discriminator": "discriminator",
+    "FCN8s": "fcn8s",
     "InputConvexNet": "convex",
+    "binarize": "binarization",
     "build_network": "segmentation",
 }
 
-__all__ = ["AffineFlow", "BoxFlow", "ConnectedRegion", "InputConvexNet", "NetworkConfig", "build_network"]
+__all__ = [
+    "AffineFlow",
+    "BiMoNN",
+    "BoxFlow",
+    "ConnectedRegion",
+    "Discriminator",
+    "FCN8s",
+    "InputConvexNet",
+    "NetworkConfig",
+    "binarize",
+    "build_network",
+]
 
 
 def __getattr__(name: str) -> Any:
