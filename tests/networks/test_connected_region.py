@@ -162,7 +162,7 @@ def test_a_raster_that_is_too_coarse_is_repaired() -> None:
             return torch.stack([(points[:, 0] - 0.5) / 8 + 0.5 - wave, points[:, 1]], -1)
 
     region.flow = Bent()
-    region.place(torch.tensor([[0.5, 0.5]]), 0.3)
+    region.place(torch.tensor([[0.5, 0.5]]), 0.022 * torch.eye(2)[None])
     with torch.no_grad():
         for parameter in region.convex.parameters():
             parameter.zero_()

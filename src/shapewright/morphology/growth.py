@@ -78,7 +78,7 @@ def _grow(
     """Grow a flat padded image in place; a pixel that cannot be added waits until a neighbour has been."""
     side = (offsets.size + 1) // 3
     full: Any = (np.int64(1) << offsets.size) - 1
-    waiting = [(0.0, np.int64(0))]
+    waiting: Any = [(0.0, np.int64(0))]
     waiting.pop()
     queued = np.zeros(image.size, np.uint8)
     for at in range(image.size):

@@ -1,6 +1,6 @@
 """A region of the image that is connected and without holes by construction, as a function of position."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -101,6 +101,10 @@ class ConnectedRegion(nn.Module):
         check_number("objects", objects, minimum=1)
         length = 2 * spatial_dims if couplings is None else couplings
         self.spatial_dims, self.objects = spatial_dims, objects
+        self.options: dict[str, Any] = {
+            "objects": objects, "flow": flow, "couplings": couplings, "bins": bins, "hidden": hidden,
+            "convex": tuple(convex), "activation": activation,
+        }  # fmt: skip
         self.guaranteed = flow != "affine"
         self.flow: nn.Module
         with torch.random.fork_rng(devices=[]):
@@ -116,8 +120,14 @@ class ConnectedRegion(nn.Module):
             )
             spread = 0.5 if objects == 1 else 1.0
             self.free_anchor = nn.Parameter(spread * torch.randn(objects, spatial_dims))
-        self.free_height = nn.Parameter(torch.zeros(objects))
-        self.free_curvature = nn.Parameter(torch.full((objects,), 16.0))
+        self.free_height = nn.Parameter(torch.full((objects,), 1.0))
+        self.stretch = nn.Parameter(5 * torch.eye(spatial_dims).repeat(objects, 1, 1))
+
+    def copy(self) -> "ConnectedRegion":
+        """Return a region with the same parameters, to be trained on its own."""
+        twin = ConnectedRegion(self.spatial_dims, **self.options)
+        twin.load_state_dict(self.state_dict())
+        return twin
 
     @property
     def anchors(self) -> Tensor:
@@ -125,12 +135,21 @@ class ConnectedRegion(nn.Module):
         return torch.sigmoid(self.free_anchor)
 
     @torch.no_grad()
-    def place(self, anchors: Tensor, radius: float) -> None:
-        """Start as balls of about a radius around points ``[objects, d]`` of the image, both in units of its sides."""
-        check_number("radius", radius, above=0)
+    def place(self, anchors: Tensor, covariances: Tensor) -> None:
+        """Start as about the ellipses around given points that have given moments.
+
+        Parameters
+        ----------
+        anchors
+            Points of the image, ``[objects, d]`` in [0, 1]^d.
+        covariances
+            Covariance of the position of each object's points, ``[objects, d, d]``, in the same units.
+        """
         self.free_anchor.copy_(torch.logit(anchors.clamp(0.02, 0.98)))
-        curvature = functional.softplus(self.free_curvature)
-        self.free_height.copy_(torch.log(torch.expm1(curvature * radius**2)).clamp(-6, 6))
+        # A uniform ellipse has the covariance (semi-axes squared) / (d + 2).
+        squares = (self.spatial_dims + 2) * covariances + 1e-5 * torch.eye(self.spatial_dims)
+        inverse = torch.linalg.inv(squares) * functional.softplus(self.free_height)[:, None, None]
+        self.stretch.copy_(torch.linalg.cholesky(inverse).mT)
 
     def logits(self, points: Tensor) -> Tensor:
         """Return the logits ``[..., objects]`` of "inside" at points ``[..., d]``: 0 on the boundary."""
@@ -141,12 +160,14 @@ class ConnectedRegion(nn.Module):
         flat = points.reshape(-1, self.spatial_dims)
         mapped = self.flow(torch.cat([flat, self.anchors.to(flat.dtype)]))
         places, anchors = mapped[: len(flat)], mapped[len(flat) :]
-        squares = (places[:, None] - anchors).square().sum(-1)
-        heights, curvatures = functional.softplus(self.free_height), functional.softplus(self.free_curvature)
+        steps = places[:, None] - anchors
+        squares = steps.square().sum(-1)
+        stretched = torch.einsum("kij,nkj->nki", self.stretch, steps).square().sum(-1)
+        heights = functional.softplus(self.free_height)
         result = []
         for index, network in enumerate(self.convex):
             values = network(2 * torch.cat([places, anchors[index : index + 1]]) - 1)
-            level = values[:-1] - values[-1] + curvatures[index] * squares[:, index]
+            level = values[:-1] - values[-1] + stretched[:, index]
             logit = heights[index] - level
             for other in range(self.objects):
                 if other != index:
