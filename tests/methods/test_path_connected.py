@@ -101,7 +101,7 @@ def test_a_fit_goes_on_from_another() -> None:
         np.roll(scribbles, 2, 1),
         start=first.region,
         settings=FitConfig(steps=120),
-        progress=lambda done, of: steps.append(of),
+        progress=lambda _, of: steps.append(of),
     )
     assert steps == [40] * 40
     assert overlap(fit.mask, moved) > 0.85

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from shapewright.networks.config import NetworkConfig
 
 if TYPE_CHECKING:
+    from shapewright.networks.additive_unet import AdditiveUNet as AdditiveUNet
     from shapewright.networks.affine_flow import AffineFlow as AffineFlow
     from shapewright.networks.bimonn import BiMoNN as BiMoNN
     from shapewright.networks.binarization import binarize as binarize
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from shapewright.networks.segmentation import build_network as build_network
 
 _MODULES = {
+    "AdditiveUNet": "additive_unet",
     "AffineFlow": "affine_flow",
     "BiMoNN": "bimonn",
     "BoxFlow": "box_flow",
@@ -29,6 +31,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "AdditiveUNet",
     "AffineFlow",
     "BiMoNN",
     "BoxFlow",
