@@ -4,93 +4,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from shapewright.errors import check_number
 from shapewright.networks.config import NetworkConfig
-
-Flow = Literal["box", "affine", "none"]
-Teacher = Literal["trained", "network", "none"]
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How a connected region is fitted to strokes or to a probability map.
-
-    Parameters
-    ----------
-    teacher
-        What labels the pixels without strokes. ``trained``: the small network that comes with the package (2D), or
-        random walks and geodesic distances (3D); ``network``: the paper's, trained jointly from the strokes alone;
-        ``none``: nothing does.
-    flow
-        ``box`` keeps the region in one piece inside the image; ``affine`` is the paper's and does not; ``none`` leaves
-        the flow out: the object is convex.
-    couplings
-        Couplings of the flow; None takes two per coordinate.
-    convex
-        Widths of the convex network's hidden layers.
-    activation
-        Of the convex network: ``softplus``, or the paper's ``relu``.
-    steps
-        Steps of Adam.
-    points
-        Points per step, half of them near the teacher's boundary; the paper takes 1500 on strokes and 1200 others.
-    learning_rate
-        Peak rate; 0.02 falling to 0 needs 300 steps where the paper's constant 0.0001 needs thousands.
-    schedule
-        ``cosine`` falls to 0; ``constant`` is the paper's.
-    """
-
-    teacher: Teacher = "trained"
-    flow: Flow = "box"
-    couplings: int | None = None
-    convex: tuple[int, ...] = (32, 32)
-    activation: Literal["softplus", "relu"] = "softplus"
-    steps: int = 300
-    points: int = 600
-    learning_rate: float = 0.02
-    schedule: Literal["cosine", "constant"] = "cosine"
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "points"):
-            check_number(name, getattr(self, name), minimum=1)
-        check_number("learning_rate", self.learning_rate, above=0)
-
-
-PAPER_FIT = FitConfig(
-    teacher="network", flow="affine", activation="relu", steps=900, points=2700, learning_rate=1e-4, schedule="constant"
-)
 
 
 @dataclass(frozen=True)
 class Config:
-    """A U-Net as the teacher, and the connected regions that are fitted to its probabilities.
+    """A U-Net as the teacher; ``inference.connect`` fits connected regions to what it predicts.
 
     Parameters
     ----------
     loss
         The teacher's loss: ``dice_ce``, ``gdl``, ``dice`` or ``ce``. Unmarked voxels do not count: scribbles will do.
-    connect
-        Replace the predicted map of every class by a region in one piece. Off gives the teacher alone.
     network
         The teacher.
-    fit
-        How regions are fitted.
     """
 
     loss: Literal["dice_ce", "gdl", "dice", "ce"] = "dice_ce"
-    connect: bool = True
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    fit: FitConfig = field(default_factory=FitConfig)
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "default": {},
-    "fast": {"trainer": {"epochs": 40}, "settings": {"fit": {"steps": 150}}},
-    "paper": {
-        "settings": {"loss": "ce", "fit": {"flow": "affine", "activation": "relu", "points": 2700}},
-    },
+    "default": {"inference": {"connect": True}},
+    "fast": {"inference": {"connect": True}, "trainer": {"epochs": 40}},
+    "paper": {"inference": {"connect": True}, "settings": {"loss": "ce"}},
     "toy": {
-        "settings": {"network": {"width": 4, "depth": 2}, "fit": {"steps": 5, "points": 100}},
+        "settings": {"network": {"width": 4, "depth": 2}},
         "trainer": {"epochs": 2, "steps_per_epoch": 2},
         "prepare": {"patch_voxels": 4096},
     },

@@ -78,7 +78,7 @@ class Frame:
         """Return the frame of the object's strokes: their bounding box and as much again on every side."""
         places = np.argwhere(strokes)
         low, high = places.min(0), places.max(0) + 1
-        margin = max(int((high - low).max()), max(shape) // 4)
+        margin = max(int((high - low).max()), max(shape) // 8)
         low, high = np.maximum(low - margin, 0), np.minimum(high + margin, shape)
         scale = SIZE / max(high - low)
         sizes = tuple(int(max(8, 4 * round(side * scale / 4))) for side in high - low)
@@ -161,6 +161,8 @@ def random_walk(grey: Floats, inner: Mask, outer: Mask, edge: float) -> Floats:
     seeds = np.where(inner, 1, np.where(outer, 2, 0))
     if (seeds != 0).all():
         return inner.astype(np.float32)
+    if grey.std() < 1e-6:  # no edge anywhere
+        grey, edge = np.arange(grey.size, dtype=np.float32).reshape(grey.shape), 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about solvers that are not installed
         probabilities = random_walker(grey, seeds, beta=edge, mode="cg_j", tol=1e-3, return_full_prob=True)
