@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shapewright.boolean._bits import shifted_pair
 from shapewright.boolean._blocks import (
     CHUNK,
     Cut,
@@ -43,7 +44,8 @@ def run_words(
     start, stop = inner_range(cut)
     final = np.uint64(gates[-1, 1] * CHUNK)
     for unit in range(first, last):
-        load_words(words, unit, cut, outside, False, flat)
+        continues = unit > first and unit % cut.blocks != 0
+        load_words(words, unit, cut, outside, False, continues, flat)
         for base in range(start, stop, CHUNK):
             for g in range(gates.shape[0]):
                 code = gates[g, 0]
@@ -53,11 +55,8 @@ def run_words(
                     distance = distances[gates[g, 2]]
                     at = np.uint64(base + (distance >> 6))
                     shift = np.uint64(distance & 63)
-                    back = np.uint64(63) - shift  # shifting by 1 and then by this never shifts by 64
                     for i in range(np.uint64(CHUNK)):
-                        values[t + i] = (flat[at + i] >> shift) | (
-                            (flat[at + i + np.uint64(1)] << np.uint64(1)) << back
-                        )
+                        values[t + i] = shifted_pair(flat[at + i], flat[at + i + np.uint64(1)], shift)
                 elif code == CONSTANT:
                     constant = np.uint64(0) - np.uint64(gates[g, 2])
                     for i in range(np.uint64(CHUNK)):
