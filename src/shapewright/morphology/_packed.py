@@ -171,6 +171,9 @@ def _pair(source: Any, target: Any, first: int, second: int) -> None:
     if shift_a == 0 and shift_b == 0:
         for i in range(n):
             goal[i] = a[i] | b[i]
+    elif at_a == at_b:  # the most frequent: both from the same words, which are then loaded once
+        for i in range(n):
+            goal[i] = shifted_pair(a[i], a[i + 1], shift_a) | shifted_pair(a[i], a[i + 1], shift_b)
     elif shift_a == 0:
         for i in range(n):
             goal[i] = a[i] | shifted_pair(b[i], b[i + 1], shift_b)
