@@ -70,7 +70,7 @@ def shifted_pair(_: Any, low: Any, high: Any, shift: Any) -> Any:
             function = ir.Function(builder.module, ir.FunctionType(word, [word] * 3), name)
         return builder.call(function, [arguments[1], arguments[0], arguments[2]])
 
-    return types.uint64(types.uint64, types.uint64, types.uint64), generate
+    return types.uint64(low, high, shift), generate
 
 
 # The whole words of a row and its rest are packed by functions of their own, called in loops of their own: a branch

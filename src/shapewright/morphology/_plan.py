@@ -1,8 +1,8 @@
 """How to dilate by any structuring element with few word operations.
 
-Along each axis in turn, or first along a diagonal, the element is split into runs. The dilation by a run of length n is made by
-doubling: dilations by 2, 4, 8 ... pixels and one last overlapping pair. Runs of equal start and length are made once
-and serve all rows that have them. Of each group the cheaper of doubling and reading every pixel is taken.
+Along each axis in turn, or first along a diagonal, the element is split into runs. The dilation by a run of length n
+is made by doubling: dilations by 2, 4, 8 ... pixels and one last overlapping pair. Runs of equal start and length are
+made once and serve all rows that have them. Of each group the cheaper of doubling and reading every pixel is taken.
 """
 
 from __future__ import annotations

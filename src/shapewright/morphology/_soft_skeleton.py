@@ -233,7 +233,14 @@ def _thin_backwards(history: Any, received: Any, rules: Rules, first: int, last:
                     if _any(seed, base):
                         polynomial(before, base, rules.candidate, rules.candidate_distances[field], values)
                         _pull_back(
-                            seed, base, gradient, base, rules.candidate, rules.candidate_distances[field], values, adjoint
+                            seed,
+                            base,
+                            gradient,
+                            base,
+                            rules.candidate,
+                            rules.candidate_distances[field],
+                            values,
+                            adjoint,
                         )
 
 
