@@ -71,14 +71,6 @@ def test_default_is_judged_by_its_largest_shortfall() -> None:
     assert "largest shortfall 0.100, mean 0.050 over 2 contexts" in found["default, GDL, cosine rate"].evidence
 
 
-def test_batches_cover_the_images_evenly() -> None:
-    indices = np.concatenate(list(study.batches(24, 8, 12, seed=[0, 1])))
-    assert len(indices) == 96
-    assert (np.bincount(indices) == 4).all()
-    again = np.concatenate(list(study.batches(24, 8, 12, seed=[0, 1])))
-    np.testing.assert_array_equal(indices, again)
-
-
 @pytest.mark.parametrize("task", ["phantom", "3D phantom", "MRI slices"])
 def test_task_data(task: str) -> None:
     for (images, labels), count in zip(study.task_data(Arm("gdl", images=8, task=task), None)[:1], [8], strict=True):

@@ -7,11 +7,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shapewright.layers.bise import LUI as LUI
+    from shapewright.layers.bise import BiSE as BiSE
+    from shapewright.layers.bise import BiSEL as BiSEL
     from shapewright.layers.morphology import SoftMorphology as SoftMorphology
 
-_MODULES = {"SoftMorphology": "morphology"}
+_MODULES = {"LUI": "bise", "BiSE": "bise", "BiSEL": "bise", "SoftMorphology": "morphology"}
 
-__all__ = ["SoftMorphology"]
+__all__ = ["LUI", "BiSE", "BiSEL", "SoftMorphology"]
 
 
 def __getattr__(name: str) -> Any:

@@ -38,7 +38,8 @@ def union_of_shifts(image: PackedImage, offsets: Offsets, *, outside: bool, comp
     """
     out = np.empty_like(image.words)
     planes = as_planes(image.shape, image.spatial_dims)
-    words = image.words.reshape(*planes[:3], -1), out.reshape(*planes[:3], -1)
+    rows = (*planes[:3], image.words.shape[-1])
+    words = image.words.reshape(rows), out.reshape(rows)
     _apply(offsets, planes, words, (_NO_PIXELS, _NO_PIXELS), outside, complement)
     return image.with_words(out)
 

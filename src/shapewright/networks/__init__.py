@@ -1,18 +1,35 @@
 """Whole networks; those that MONAI has are imported from there, not rewritten."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from shapewright.networks.config import NetworkConfig
 
 if TYPE_CHECKING:
-    from shapewright.networks.segmentation import build_network
+    from shapewright.networks.additive_unet import AdditiveUNet as AdditiveUNet
+    from shapewright.networks.bimonn import BiMoNN as BiMoNN
+    from shapewright.networks.binarization import binarize as binarize
+    from shapewright.networks.discriminator import Discriminator as Discriminator
+    from shapewright.networks.fcn8s import FCN8s as FCN8s
+    from shapewright.networks.segmentation import build_network as build_network
 
-__all__ = ["NetworkConfig", "build_network"]
+_MODULES = {
+    "AdditiveUNet": "additive_unet",
+    "BiMoNN": "bimonn",
+    "Discriminator": "discriminator",
+    "FCN8s": "fcn8s",
+    "binarize": "binarization",
+    "build_network": "segmentation",
+}
+
+__all__ = ["AdditiveUNet", "BiMoNN", "Discriminator", "FCN8s", "NetworkConfig", "binarize", "build_network"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "build_network":
-        from shapewright.networks.segmentation import build_network
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"shapewright.networks.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'shapewright.networks' has no attribute {name!r}; it has {', '.join(__all__)}")
 
-        return build_network
-    raise AttributeError(f"module 'shapewright.networks' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -5,14 +5,12 @@ comparison at a constant learning rate stand its controls: how the rate falls, h
 network's normalisation, whether the best epoch is chosen on validation images, the size of the problem (3D, real MRI).
 """
 
-import hashlib
-import json
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,6 +24,17 @@ from shapewright.losses import BoundaryLoss, CrossEntropyLoss, GeneralisedDiceLo
 from shapewright.metrics import dice, hausdorff_distance, lesion_scores, trivial_floor
 from shapewright.simulate import SmallLesionPhantom
 from shapewright.training.reproduction import Relation, Reproduction, Row
+from shapewright.training.study import (
+    Runs,
+    StudyProgress,
+    by_setting,
+    differences,
+    index_batches,
+    mean,
+    measure_arms,
+    signed,
+    study_unet,
+)
 
 LOSSES = {
     "gdl": "GDL",
@@ -58,9 +67,7 @@ NOTES = (
     "The paper's Hausdorff distances (4.0 and 1.0 mm) are left out: its code computed them between image rows.",
 )
 
-Progress = Callable[[int, int, str], None]
 Arrays = tuple[Tensor, Tensor]
-Runs = Sequence[Mapping[str, float]]  # the scores of one setting, seed by seed
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class Arm:
     rate: str = "constant"  # or cosine, or plateau
     learning_rate: float = 5e-3
     images: int = 96
-    norm: str = "batch"
+    norm: Literal["batch", "instance"] = "batch"
     task: str = "phantom"
     seed: int = 0
     epochs: int = 40
@@ -111,7 +118,9 @@ def study(*, quick: bool, seeds: Sequence[int]) -> list[Arm]:
     return [replace(arm, seed=seed) for arm in arms for seed in seeds]
 
 
-def reproduce(*, quick: bool, seeds: Sequence[int], data: Path | None, out: Path, progress: Progress) -> Reproduction:
+def reproduce(
+    *, quick: bool, seeds: Sequence[int], data: Path | None, out: Path, progress: StudyProgress
+) -> Reproduction:
     """Measure the study's arms and return the table and the relations.
 
     Parameters
@@ -128,29 +137,15 @@ def reproduce(*, quick: bool, seeds: Sequence[int], data: Path | None, out: Path
     progress
         Called with the number of finished arms, of all arms, and the present arm's name.
     """
-    arms = study(quick=quick, seeds=seeds)
-    folder = out / "arms"
-    folder.mkdir(parents=True, exist_ok=True)
-    results: dict[Arm, dict[str, float]] = {}
-    for done, arm in enumerate(arms):
-        progress(done, len(arms), f"{arm.setting}, seed {arm.seed}")
-        results[arm] = _measured(arm, data, folder)
-    progress(len(arms), len(arms), "done")
+    results = measure_arms(
+        study(quick=quick, seeds=seeds),
+        lambda arm: train_arm(arm, data),
+        folder=out / "arms",
+        progress=progress,
+        name=lambda arm: f"{arm.setting}, seed {arm.seed}",
+        inputs=str(data),
+    )
     return summarise(results, seeds)
-
-
-def _measured(arm: Arm, data: Path | None, folder: Path) -> dict[str, float]:
-    """Return an arm's scores: from its file if it was run before, else by training."""
-    key = json.dumps([asdict(arm), str(data)], sort_keys=True)
-    name = f"{arm.setting} seed {arm.seed}".replace(", ", "_").replace(" ", "-")
-    path = folder / f"{name}_{hashlib.sha256(key.encode()).hexdigest()[:8]}.json"
-    if not path.exists():
-        scores = train_arm(arm, data)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"arm": asdict(arm), "scores": scores}, indent=1), encoding="utf-8")
-        partial.replace(path)
-    scores = json.loads(path.read_text(encoding="utf-8"))["scores"]
-    return dict(scores)
 
 
 def train_arm(arm: Arm, data: Path | None = None) -> dict[str, float]:
@@ -158,9 +153,7 @@ def train_arm(arm: Arm, data: Path | None = None) -> dict[str, float]:
     started = time.perf_counter()
     (images, labels), validation, test = task_data(arm, data)
     maps = class_distance_maps(labels, 2, spatial_dims=labels.ndim - 1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(arm.seed)
-        network = build_unet(images.ndim - 2, arm.norm)
+    network = study_unet(images.ndim - 2, 1, 2, seed=arm.seed, norm=arm.norm)
     loss = build_loss(arm.loss)
     optimizer = torch.optim.Adam(network.parameters(), lr=arm.learning_rate)
     scheduler = build_scheduler(arm, optimizer)
@@ -169,7 +162,7 @@ def train_arm(arm: Arm, data: Path | None = None) -> dict[str, float]:
     for epoch in range(arm.epochs):
         loss.set_progress(epoch, arm.epochs)
         network.train()
-        for index in batches(len(images), batch, STEPS, seed=[arm.seed, epoch]):
+        for index in index_batches(len(images), batch, STEPS, seed=[arm.seed, epoch]):
             logits = network(images[index])
             value = loss(logits, {"regional": labels[index], "boundary": maps[index]})
             optimizer.zero_grad()
@@ -203,26 +196,6 @@ def build_loss(name: str) -> ScheduledSum:
     )
 
 
-def build_unet(spatial_dims: int, norm: str) -> nn.Module:
-    """Return a U-Net of four levels, 8 to 64 channels, two convolutions each."""
-    from monai.networks.nets.dynunet import DynUNet
-
-    network: nn.Module = DynUNet(
-        spatial_dims=spatial_dims,
-        in_channels=1,
-        out_channels=2,
-        kernel_size=[3] * 4,
-        strides=[1, 2, 2, 2],
-        upsample_kernel_size=[2] * 3,
-        filters=(8, 16, 32, 64),
-        norm_name=norm if norm == "batch" else (norm, {"affine": True}),
-    )
-    for weight in network.parameters():
-        if weight.ndim == 4:  # twice as fast on a processor
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    return network
-
-
 def build_scheduler(arm: Arm, optimizer: torch.optim.Optimizer) -> Any:
     """Return what lowers the learning rate, stepped once per epoch; None for a constant one."""
     if arm.rate == "cosine":
@@ -230,15 +203,6 @@ def build_scheduler(arm: Arm, optimizer: torch.optim.Optimizer) -> Any:
     if arm.rate == "plateau":  # the paper's rule
         return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=20)
     return None
-
-
-def batches(count: int, size: int, steps: int, seed: Sequence[int]) -> Iterator[NDArray[np.intp]]:
-    """Yield ``steps`` batches of indices: as many shuffled passes over the images as they need."""
-    rng = np.random.default_rng(seed)
-    passes = -(-steps * size // count)
-    order = np.concatenate([rng.permutation(count) for _ in range(passes)])
-    for step in range(steps):
-        yield order[step * size : (step + 1) * size]
 
 
 def task_data(arm: Arm, data: Path | None) -> tuple[Arrays, Arrays, Arrays]:
@@ -312,9 +276,7 @@ def evaluate(network: nn.Module, images: Tensor, labels: Tensor, *, distances: b
 
 def summarise(results: Mapping[Arm, Mapping[str, float]], seeds: Sequence[int]) -> Reproduction:
     """Return the table and the relations of finished arms."""
-    settings: dict[Arm, list[Mapping[str, float]]] = {}
-    for arm, scores in results.items():
-        settings.setdefault(replace(arm, seed=0), []).append(scores)
+    settings = by_setting(results)
     rows = [
         Row(
             arm.setting,
@@ -339,53 +301,39 @@ def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
     for gdl in [arm for arm in settings if arm.loss == "gdl"]:
         context = gdl.setting.removeprefix(f"{LOSSES['gdl']}, ")
         without, with_it = settings[gdl], settings[replace(gdl, loss="rebalance")]
-        gains, falls = _differences(DICE, without, with_it), _differences(HD95, without, with_it)
+        gains, falls = differences(DICE, without, with_it), differences(HD95, without, with_it)
         yield Relation(
             f"R1 Dice, {context}",
             "The boundary loss raises Dice with every seed",
             min(gains) > 0,
-            f"{_mean(DICE, without):.3f} to {_mean(DICE, with_it):.3f}: {_signed(gains)}",
+            f"{mean(DICE, without):.3f} to {mean(DICE, with_it):.3f}: {signed(gains)}",
         )
         yield Relation(
             f"R1 HD95, {context}",
             "The boundary loss lowers HD95 with every seed",
             max(falls) < 0,
-            f"{_mean(HD95, without):.1f} to {_mean(HD95, with_it):.1f}: {_signed(falls, digits=1)}",
+            f"{mean(HD95, without):.1f} to {mean(HD95, with_it):.1f}: {signed(falls, digits=1)}",
         )
         if gdl.rate == "constant":
-            before, after = _mean(STD, without), _mean(STD, with_it)
+            before, after = mean(STD, without), mean(STD, with_it)
             statement = "The boundary loss at least halves the scatter of Dice between epochs"
             yield Relation(f"R3, {context}", statement, after <= 0.5 * before, f"{before:.3f} to {after:.3f}")
-            gains = _differences(BEST, without, with_it)
+            gains = differences(BEST, without, with_it)
             statement = "Dice rises with every seed where the epoch is chosen on validation images, too"
-            yield Relation(f"control: best epoch, {context}", statement, min(gains) > 0, _signed(gains))
+            yield Relation(f"control: best epoch, {context}", statement, min(gains) > 0, signed(gains))
         if gdl.rate == "constant" and replace(gdl, rate="cosine") in settings:
-            decayed = _mean(DICE, settings[replace(gdl, rate="cosine")])
+            decayed = mean(DICE, settings[replace(gdl, rate="cosine")])
             yield Relation(
                 f"control: rate, {context}",
                 "A cosine rate without the boundary loss reaches the Dice of a constant rate with it",
-                decayed >= _mean(DICE, with_it),
-                f"{decayed:.3f} against {_mean(DICE, with_it):.3f}",
+                decayed >= mean(DICE, with_it),
+                f"{decayed:.3f} against {mean(DICE, with_it):.3f}",
             )
     for alone in [arm for arm in settings if arm.loss == "boundary"]:
-        score = _mean(DICE, settings[alone])
+        score = mean(DICE, settings[alone])
         statement = "The boundary loss alone collapses to the empty mask (Dice below 0.05)"
         yield Relation("R2", statement, score < 0.05, f"Dice {score:.3f}")
     yield from _defaults(settings)
-
-
-def _mean(column: str, runs: Runs) -> float:
-    return statistics.mean(scores[column] for scores in runs)
-
-
-def _differences(column: str, without: Runs, with_it: Runs) -> list[float]:
-    return [b[column] - a[column] for a, b in zip(without, with_it, strict=True)]
-
-
-def _signed(differences: Sequence[float], digits: int = 3) -> str:
-    """Return the mean difference and that of every seed."""
-    each = ", ".join(f"{value:+.{digits}f}" for value in differences)
-    return f"{statistics.mean(differences):+.{digits}f} ({each})"
 
 
 def _defaults(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
@@ -394,7 +342,7 @@ def _defaults(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
     for arm, runs in settings.items():
         context = replace(arm, loss="gdl", rate="cosine")
         if context in settings:
-            contexts.setdefault(context, {})[arm.loss, arm.rate] = _mean(DICE, runs)
+            contexts.setdefault(context, {})[arm.loss, arm.rate] = mean(DICE, runs)
     shortfalls: dict[tuple[str, str], list[float]] = {}
     for scores in contexts.values():
         for policy, score in scores.items():
