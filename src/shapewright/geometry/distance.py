@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shapewright.arrays import AnyArray, Array, as_binary, as_numpy, check_spacing, check_spatial_dims, same_kind
 from shapewright.errors import InputError, unknown
-from shapewright.geometry._distance_kernels import LANES, column_costs, follow_sources, row_costs
+from shapewright.geometry._distance_kernels import LANES, column_costs, doubled_row_costs, follow_sources, row_costs
 from shapewright.geometry._label_kernels import label_column_costs, label_row_costs
 from shapewright.geometry._sweep_kernels import sweep
 from shapewright.geometry._threads import in_threads
@@ -163,9 +163,11 @@ def _whole_steps(images: NDArray[np.bool_], spacing: float, *, diagonal: bool) -
     """Return the distances in straight, or also diagonal, steps of the same length to the background."""
     shape = images.shape
     no_path = sum(shape[1:])  # longer than any; twice that fits into the integers
-    cost = np.arange(shape[-1] + 1).astype(np.int16 if 2 * no_path < np.iinfo(np.int16).max else np.int32)
-    cost[-1] = no_path
-    steps = _along_rows(images, cost, None)
+    none = np.int16(no_path) if 2 * no_path <= np.iinfo(np.int16).max else np.int32(no_path)
+    steps = np.empty(shape, none.dtype)
+    rows = (prod(shape[:-1]), shape[-1])
+    kernel = partial(doubled_row_costs, images.view(np.uint8).reshape(rows), none, None, steps.reshape(rows))
+    in_threads(kernel, rows[0], steps.size)
     for axis in reversed(range(1, len(shape) - 1)):
         planes = (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 : -1]), shape[-1])
         in_threads(partial(sweep, steps.reshape(planes), diagonal), planes[0], steps.size)
@@ -179,11 +181,15 @@ def _whole_steps(images: NDArray[np.bool_], spacing: float, *, diagonal: bool) -
 def _along_rows(images: NDArray[np.bool_], cost: NDArray[Any], source: NDArray[np.int32] | None) -> NDArray[Any]:
     """Return the cost of the distance along the last axis, and write the column it comes from into ``source``."""
     costs = np.empty(images.shape, cost.dtype)
-    rows = (images.shape[0], 1, prod(images.shape[1:-1]), images.shape[-1])
-    labels, foreground = images.view(np.uint8).reshape(rows)[:, 0], np.ones(1, np.uint8)
-    columns = None if source is None else source.reshape(rows)
-    kernel = partial(row_costs, labels, foreground, cost, False, costs.reshape(rows), columns)
-    in_threads(kernel, prod(images.shape[:-1]), costs.size)
+    rows, width = prod(images.shape[:-1]), images.shape[-1]
+    labels = images.view(np.uint8).reshape(rows, width)
+    if source is None:
+        none = np.int16(width) if 2 * width <= np.iinfo(np.int16).max else np.int32(width)
+        kernel = partial(doubled_row_costs, labels, none, cost, costs.reshape(rows, width))
+    else:
+        whole, foreground = (1, 1, rows, width), np.ones(1, np.uint8)
+        kernel = partial(row_costs, labels[None], foreground, cost, False, costs.reshape(whole), source.reshape(whole))
+    in_threads(kernel, rows, costs.size)
     return costs
 
 
