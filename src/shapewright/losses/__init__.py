@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any
 from shapewright.losses.schedule import SCHEDULES, WeightSchedule
 
 if TYPE_CHECKING:
+    from shapewright.losses.adversarial import AdversarialLoss as AdversarialLoss
     from shapewright.losses.boundary import BoundaryLoss as BoundaryLoss
     from shapewright.losses.compose import ScheduledSum as ScheduledSum
     from shapewright.losses.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
     from shapewright.losses.hausdorff import HausdorffLoss as HausdorffLoss
+    from shapewright.losses.independent import IndependentLoss as IndependentLoss
     from shapewright.losses.overlap import DiceLoss as DiceLoss
     from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
     from shapewright.losses.size import SizeLoss as SizeLoss
     from shapewright.losses.skeleton import SkeletonLoss as SkeletonLoss
 
 _MODULES = {
+    "AdversarialLoss": "adversarial",
     "BoundaryLoss": "boundary",
     "CrossEntropyLoss": "cross_entropy",
     "DiceLoss": "overlap",
     "GeneralisedDiceLoss": "overlap",
     "HausdorffLoss": "hausdorff",
+    "IndependentLoss": "independent",
     "ScheduledSum": "compose",
     "SizeLoss": "size",
     "SkeletonLoss": "skeleton",
@@ -34,11 +38,13 @@ _MODULES = {
 
 __all__ = [
     "SCHEDULES",
+    "AdversarialLoss",
     "BoundaryLoss",
     "CrossEntropyLoss",
     "DiceLoss",
     "GeneralisedDiceLoss",
     "HausdorffLoss",
+    "IndependentLoss",
     "ScheduledSum",
     "SizeLoss",
     "SkeletonLoss",

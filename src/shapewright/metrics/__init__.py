@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from shapewright.metrics.surface import hausdorff_distance as hausdorff_distance
     from shapewright.metrics.surface import surface_dice as surface_dice
     from shapewright.metrics.surface import surface_distances as surface_distances
+    from shapewright.metrics.thresholds import ThresholdScores as ThresholdScores
+    from shapewright.metrics.thresholds import best_over_thresholds as best_over_thresholds
 
 _MODULES = {
     "aggregate": ("Comparison", "Summary", "compare", "summarise"),
@@ -51,6 +53,7 @@ _MODULES = {
         "surface_dice",
         "surface_distances",
     ),
+    "thresholds": ("ThresholdScores", "best_over_thresholds"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

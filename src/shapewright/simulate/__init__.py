@@ -2,9 +2,11 @@
 
 A phantom is a frozen dataclass of parameters with ``generate(count, *, seed)``, which returns images
 ``[N, 1, *spatial]`` (float32) and labels ``[N, *spatial]`` (uint8). Image *i* of a seed depends on the seed and *i*
-alone: asking for more images later extends the set without changing it.
+alone: asking for more images later extends the set without changing it. Where classes overlap
+(:class:`FundusPhantom`), masks ``[N, classes, *spatial]`` (bool) stand in place of labels.
 """
 
+from shapewright.simulate.fundus import FUNDUS_CLASSES, FundusPhantom
 from shapewright.simulate.small_lesion import SmallLesionPhantom
 
-__all__ = ["SmallLesionPhantom"]
+__all__ = ["FUNDUS_CLASSES", "FundusPhantom", "SmallLesionPhantom"]

@@ -1,12 +1,13 @@
 """What a method is: a protocol, not a base class with a loop."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+
+from shapewright.data.patches import TrainingCase
 
 Batch = Mapping[str, Tensor]
 
@@ -66,6 +67,21 @@ class Method(Protocol):
         """Return class probabilities [B, K, *spatial] of an image [B, C, *spatial]."""
         ...
 
-    def image_targets(self, labels: NDArray[np.uint8], spacing: tuple[float, ...]) -> dict[str, NDArray[np.float32]]:
-        """Return arrays [N, *spatial] made once from a whole image's labels and cropped with every patch."""
+    def image_targets(self, case: TrainingCase) -> Mapping[str, NDArray[Any]]:
+        """Return arrays made once from a whole training image and what is known about it.
+
+        The type of an array says what it is: floating point [N, *spatial] are distances in mm and uint8
+        [N, *spatial] class indices (255 unknown), both cropped and turned with every patch; [N] are facts about the
+        case, such as its object's size, and reach ``step`` as [B, N]. The entry ``labels``, uint8 [1, *spatial],
+        replaces the case's labels. ``case.supervision`` holds points, boxes and all else that is known.
+        """
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """An optional hook: what a method computes from all training cases before the first step."""
+
+    def prepare(self, cases: Sequence[TrainingCase]) -> None:
+        """Keep facts about the data set, such as class frequencies, in buffers, so that checkpoints hold them."""
         ...
