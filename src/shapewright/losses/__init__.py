@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shapewright.losses.independent import IndependentLoss as IndependentLoss
     from shapewright.losses.overlap import DiceLoss as DiceLoss
     from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
+    from shapewright.losses.size import SizeLevelLoss as SizeLevelLoss
     from shapewright.losses.size import SizeLoss as SizeLoss
     from shapewright.losses.skeleton import SkeletonLoss as SkeletonLoss
 
@@ -32,6 +33,7 @@ _MODULES = {
     "HausdorffLoss": "hausdorff",
     "IndependentLoss": "independent",
     "ScheduledSum": "compose",
+    "SizeLevelLoss": "size",
     "SizeLoss": "size",
     "SkeletonLoss": "skeleton",
 }
@@ -46,6 +48,7 @@ __all__ = [
     "HausdorffLoss",
     "IndependentLoss",
     "ScheduledSum",
+    "SizeLevelLoss",
     "SizeLoss",
     "SkeletonLoss",
     "WeightSchedule",
