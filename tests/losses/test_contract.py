@@ -8,11 +8,14 @@ from torch import nn
 
 from shapewright.errors import InputError
 from shapewright.losses import (
+    AdaptiveCrossEntropyLoss,
     BoundaryLoss,
     CrossEntropyLoss,
     DiceLoss,
+    FBetaLoss,
     GeneralisedDiceLoss,
     HausdorffLoss,
+    MarginalDiceLoss,
     ScheduledSum,
     SizeLoss,
     SkeletonLoss,
@@ -27,6 +30,8 @@ def seeded(**options: object) -> nn.Module:
 
 
 LOSSES = {
+    "adaptive cross-entropy": AdaptiveCrossEntropyLoss,
+    "adaptive cross-entropy, patch": lambda **options: AdaptiveCrossEntropyLoss(reading="patch", **options),
     "boundary": BoundaryLoss,
     "boundary, normalised": lambda **options: BoundaryLoss(normalise="max", side="outside", **options),
     "cross-entropy": CrossEntropyLoss,
@@ -35,6 +40,8 @@ LOSSES = {
     "batch dice": lambda **options: DiceLoss(batch=True, **options),
     "generalised dice": GeneralisedDiceLoss,
     "batch generalised dice": lambda **options: GeneralisedDiceLoss(batch=True, **options),
+    "f-beta": lambda **options: FBetaLoss(1.5, **options),
+    "marginal dice": MarginalDiceLoss,
     "hausdorff": HausdorffLoss,
     "inscribed size": seeded,
     "area": lambda **options: SizeLoss(measure="area", **options),
@@ -193,7 +200,10 @@ def test_unknown_reduction_is_refused_with_a_suggestion(make) -> None:
         make(reduction="maen")
 
 
-@pytest.mark.parametrize("name", ["cross-entropy", "dice", "generalised dice", "area", "skeleton", "pooled skeleton"])
+TRACED = ("cross-entropy", "adaptive cross-entropy", "dice", "generalised dice", "area", "skeleton", "pooled skeleton")
+
+
+@pytest.mark.parametrize("name", TRACED)
 def test_traced_as_one_graph(name) -> None:
     logits, labels = random_logits((8, 8)), block((8, 8))
     loss = LOSSES[name]()

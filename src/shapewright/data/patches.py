@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapewright.data.augment import BatchAugmentation
+from shapewright.data.mining import PatchGuide
 from shapewright.data.preprocess import UNKNOWN
 from shapewright.data.supervision import Points, Supervision
 from shapewright.data.task import Task
@@ -95,6 +96,8 @@ class PatchBatches:
         Applied to every batch; None leaves patches as they are.
     rank, world
         This process and the number of processes; together they see every case once per pass.
+    guide
+        Says where the network is wrong; cases and centres are then drawn in proportion to that.
     """
 
     cases: Sequence[TrainingCase]
@@ -105,6 +108,7 @@ class PatchBatches:
     augmentation: BatchAugmentation | None = None
     rank: int = 0
     world: int = 1
+    guide: PatchGuide | None = None
 
     def __post_init__(self) -> None:
         if not self.cases:
@@ -124,6 +128,8 @@ class PatchBatches:
         import torch
 
         random = np.random.default_rng([self.seed, step, self.rank])
+        if self.guide is not None:
+            self.guide.follow(step)
         patches = [self._patch(self._case(step, slot), slot, random) for slot in range(self.batch_size)]
         batch = {name: torch.from_numpy(np.stack([patch[name] for patch in patches])) for name in patches[0]}
         if self.masked:
@@ -145,6 +151,12 @@ class PatchBatches:
         Cases with and without a mask take turns, so that a few masks among many weaker labels are not lost.
         """
         position = (step * self.world + self.rank) * self.batch_size + slot
+        if self.guide is not None:
+            hard = self.guide.case(
+                [case.id for case in self.cases], np.random.default_rng([self.seed, 1_000_033, position])
+            )
+            if hard is not None:
+                return self.cases[hard]
         groups = [[case for case in self.cases if (case.supervision.mask is None) is bare] for bare in (False, True)]
         groups = [group for group in groups if group]
         turn, position = position % len(groups), position // len(groups)
@@ -175,6 +187,10 @@ class PatchBatches:
     def _centre(self, case: TrainingCase, slot: int, random: np.random.Generator) -> NDArray[np.int64]:
         """Return the voxel in the patch's middle."""
         shape = np.array(case.labels.shape)
+        if self.guide is not None:
+            hard = self.guide.centre(case.id, slot < self._foreground_slots(random), random)
+            if hard is not None:
+                return hard
         if case.foreground and slot < self._foreground_slots(random):
             positions = case.foreground[random.choice(list(case.foreground))]
             return np.array(np.unravel_index(positions[random.integers(len(positions))], tuple(shape)))

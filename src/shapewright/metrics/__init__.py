@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from shapewright.metrics.aggregate import compare as compare
     from shapewright.metrics.aggregate import summarise as summarise
     from shapewright.metrics.boundary import boundary_iou as boundary_iou
+    from shapewright.metrics.combined import hvsmr_score as hvsmr_score
     from shapewright.metrics.evaluation import evaluate as evaluate
     from shapewright.metrics.lesions import LesionScores as LesionScores
     from shapewright.metrics.lesions import SliceDice as SliceDice
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "aggregate": ("Comparison", "Summary", "compare", "summarise"),
     "boundary": ("boundary_iou",),
+    "combined": ("hvsmr_score",),
     "evaluation": ("evaluate",),
     "lesions": ("LesionScores", "SliceDice", "TrivialFloor", "lesion_scores", "slice_dice", "trivial_floor"),
     "overlap": ("dice", "iou", "volume", "volume_error_percent"),

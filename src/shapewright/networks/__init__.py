@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from shapewright.networks.config import NetworkConfig
 
 if TYPE_CHECKING:
+    from shapewright.networks.additive_unet import AdditiveUNet as AdditiveUNet
     from shapewright.networks.bimonn import BiMoNN as BiMoNN
     from shapewright.networks.binarization import binarize as binarize
     from shapewright.networks.discriminator import Discriminator as Discriminator
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from shapewright.networks.segmentation import build_network as build_network
 
 _MODULES = {
+    "AdditiveUNet": "additive_unet",
     "BiMoNN": "bimonn",
     "Discriminator": "discriminator",
     "FCN8s": "fcn8s",
@@ -20,7 +22,7 @@ _MODULES = {
     "build_network": "segmentation",
 }
 
-__all__ = ["BiMoNN", "Discriminator", "FCN8s", "NetworkConfig", "binarize", "build_network"]
+__all__ = ["AdditiveUNet", "BiMoNN", "Discriminator", "FCN8s", "NetworkConfig", "binarize", "build_network"]
 
 
 def __getattr__(name: str) -> Any:

@@ -86,6 +86,8 @@ class Predictor:
             overlap=inference.overlap,
             batch_size=inference.batch_size,
             mirror=self.config.augment.flip if inference.mirror else (),
+            rotate=inference.rotate,
+            window=inference.window,
         )
         return prepared.restore(result.cpu().numpy())
 
