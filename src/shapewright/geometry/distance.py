@@ -3,17 +3,29 @@
 from collections.abc import Sequence
 from functools import partial
 from math import prod
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shapewright.arrays import AnyArray, Array, as_binary, as_numpy, check_spacing, check_spatial_dims, same_kind
+from shapewright.arrays import (
+    AnyArray,
+    Array,
+    as_binary,
+    as_numpy,
+    check_spacing,
+    check_spatial_dims,
+    same_kind,
+    shape_of,
+)
 from shapewright.errors import InputError, unknown
 from shapewright.geometry._distance_kernels import LANES, column_costs, doubled_row_costs, follow_sources, row_costs
 from shapewright.geometry._label_kernels import label_column_costs, label_row_costs
 from shapewright.geometry._sweep_kernels import sweep
 from shapewright.geometry._threads import in_threads
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Metric = Literal["euclidean", "squared_euclidean", "chebyshev", "taxicab"]
 METRICS: tuple[Metric, ...] = ("euclidean", "squared_euclidean", "chebyshev", "taxicab")
@@ -94,7 +106,8 @@ def distance_transform(
 
     The result is exact up to the rounding of float32 in every metric; with unit spacing, squares are exact up to 2**24.
     The time does not depend on how far the background is: of the order of n log n for each line of n pixels. Large
-    images use the threads that Numba is set to; the result does not depend on their number.
+    images use the threads that Numba is set to; the result does not depend on their number. A tensor on another device
+    than the CPU is transformed there.
 
     Examples
     --------
@@ -105,13 +118,16 @@ def distance_transform(
     >>> distance_transform(mask, spacing=(1.0, 0.5))[1]
     array([0.      , 0.5     , 1.      , 1.118034, 1.      ], dtype=float32)
     """
-    binary = as_binary(mask, "mask")
-    dims = check_spatial_dims(spatial_dims, binary.shape)
+    dims = check_spatial_dims(spatial_dims, shape_of(mask, "mask"))
     steps = check_spacing(spacing, dims)
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
     if outside not in (0, 1):
         raise InputError(f"outside must be 0 (background) or 1 (foreground); got {outside!r}")
+    if not isinstance(mask, np.ndarray) and mask.device.type != "cpu":
+        result: Array | tuple[Array, Array] = _on_device(mask, metric, steps, outside, return_indices)
+        return result
+    binary = as_binary(mask, "mask")
     leading, spatial = binary.shape[:-dims], binary.shape[-dims:]
     images = np.ascontiguousarray(binary).reshape(prod(leading), *spatial)
     if outside == 0:
@@ -124,6 +140,26 @@ def distance_transform(
     if indices is None:
         return same_kind(distances.reshape(binary.shape), mask)
     return same_kind(distances.reshape(binary.shape), mask), same_kind(indices.reshape(*leading, dims, *spatial), mask)
+
+
+def _on_device(mask: "Tensor", metric: Metric, spacing: tuple[float, ...], outside: int, return_indices: bool) -> Any:
+    """Do as :func:`distance_transform` on the tensor's own device."""
+    from torch.nn.functional import pad
+
+    from shapewright.geometry._torch_distance import as_binary_tensor, transform
+
+    dims = len(spacing)
+    leading, spatial = mask.shape[:-dims], mask.shape[-dims:]
+    images = as_binary_tensor(mask, "mask").reshape(-1, *spatial)
+    if outside == 0:
+        images = pad(images, [1, 1] * dims)
+    distances, indices = transform(images, metric, spacing, return_indices)
+    if outside == 0:
+        inner: tuple[slice, ...] = (slice(1, -1),) * dims
+        distances = distances[:, *inner]
+        indices = None if indices is None else indices[:, :, *inner] - 1
+    distances = distances.reshape(mask.shape)
+    return distances if indices is None else (distances, indices.reshape(*leading, dims, *spatial))
 
 
 def column_blocks(shape: tuple[int, int, int]) -> int:
