@@ -150,7 +150,11 @@ class PatchBatches:
         return self.task.ignore_label is not None or any(case.partly_known for case in self.cases)
 
     def _case(self, step: int, slot: int) -> TrainingCase:
-        """Return the case of one slot: a new random order for every pass over the cases."""
+        """Return the case of one slot: a new random order for every pass over the cases.
+
+        The data sets of a collection take turns, as do cases with and without a mask, so that a few masks among many
+        weaker labels are not lost.
+        """
         position = (step * self.world + self.rank) * self.batch_size + slot
         if self.guide is not None:
             hard = self.guide.case(
@@ -158,8 +162,8 @@ class PatchBatches:
             )
             if hard is not None:
                 return self.cases[hard]
-        groups, chosen = self._members, 0
-        if len(groups) > 1:  # every round of places has one of every data set, in random order
+        groups, chosen = self._groups, 0
+        if len(groups) > 1:  # in random order, so that no group always has the same place of a batch
             position, place = divmod(position, len(groups))
             order = np.random.default_rng([self.seed, 1_000_037, position]).permutation(len(groups))
             chosen = int(order[place])
@@ -169,10 +173,12 @@ class PatchBatches:
         return cases[int(order[place])]
 
     @functools.cached_property
-    def _members(self) -> list[list[TrainingCase]]:
-        """The cases of each data set."""
-        names = sorted({case.member for case in self.cases})
-        return [[case for case in self.cases if case.member == name] for name in names]
+    def _groups(self) -> list[list[TrainingCase]]:
+        """The cases that take turns: those of each data set, with and without a mask."""
+        groups: dict[tuple[str, bool], list[TrainingCase]] = {}
+        for case in self.cases:
+            groups.setdefault((case.member, case.supervision.mask is None), []).append(case)
+        return [groups[key] for key in sorted(groups)]
 
     def _patch(self, case: TrainingCase, slot: int, random: np.random.Generator) -> dict[str, NDArray[Any]]:
         centre = self._centre(case, slot, random)
