@@ -148,7 +148,7 @@ def test_relations_follow_the_figures() -> None:
 
 def test_trains_scores_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = [Arm(view, steps=2) for view in ("fine", "coarse", "compound", "joint")]
-    short += [Arm(sampling=name, noise=0.2, steps=2) for name in ("uniform", "balanced", "mined", "capped")]
+    short += [Arm(sampling=name, noise=0.2, steps=2) for name in ("balanced", "mined", "capped")]
     monkeypatch.setattr(study, "study", lambda **_: short)
     monkeypatch.setattr(study, "tiles", lambda count, *, mimics, **how: TILES(count // 6, mimics=mimics // 3, **how))
     arguments = {"quick": True, "seeds": (0,), "data": None, "out": tmp_path, "progress": lambda *_: None}

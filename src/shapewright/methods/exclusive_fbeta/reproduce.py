@@ -97,8 +97,7 @@ def study(*, quick: bool, seeds: Sequence[int]) -> list[Arm]:
         arms = [replace(arm, steps=300) for arm in arms]
     else:
         arms += [Arm("penalised")]
-        arms += [Arm(name, data="hippocampus") for name in four]
-        arms += [Arm(name, network="FC-DenseNet") for name in ("single", "exclusive")]
+        arms += [Arm(name, data="hippocampus") for name in ("ce", "single", "exclusive")]
     return [replace(arm, seed=seed) for arm in arms for seed in seeds]
 
 
