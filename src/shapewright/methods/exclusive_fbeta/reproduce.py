@@ -53,9 +53,9 @@ NOTES = (
     "Phantom: 64 x 64 pixels, two channels, grey and white matter half a standard deviation of the noise apart, labels "
     "of the training images jittered at their border, those of the test images true. 24 images to train, 24 to test, "
     "new for every seed. Exclusive: fluid and white matter are trained, grey matter is the rest of the brain.",
-    "Every arm: the same images in the same order, 400 steps of 8, Adam with a one-cycle rate, half turns. U-Net of "
-    "three levels (8 to 32 channels) or FC-DenseNet (growth 6, 2 pools). Beta follows from the class sizes unless it "
-    "is given; Dice is the mean over test images.",
+    "Every arm: the same images in the same order, 400 steps of 8, Adam with a one-cycle rate, half turns, a U-Net of "
+    "three levels (8 to 32 channels). Beta follows from the class sizes unless it is given; Dice is the mean over test "
+    "images.",
     "Real: slices of the bundled hippocampus volumes; the background is what is left out.",
     "The paper's column: validation images of iSeg-2017, single-label and exclusive FC-DenseNet. The images need a "
     "registration, so only signs can be compared.",
