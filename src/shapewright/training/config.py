@@ -15,7 +15,7 @@ import yaml
 from shapewright.errors import InputError, check_number, suggest
 
 Schedule = Literal["cosine", "constant", "plateau", "polynomial"]
-Normalisation = Literal["volume", "nonzero_mean", "none"]
+Normalisation = Literal["volume", "nonzero_mean", "fundus", "none"]
 
 T = TypeVar("T")
 
@@ -71,8 +71,8 @@ class PrepareConfig:
         rather than 1, so that background without foreground is seen as well.
     normalise
         ``volume``: every image to mean 0 and standard deviation 1 between its 0.5th and 99.5th percentiles;
-        ``nonzero_mean``: divided by the mean of the voxels that are not 0, for skull-stripped images; ``none``:
-        intensities as they are.
+        ``nonzero_mean``: divided by the mean of the voxels that are not 0, for skull-stripped images; ``fundus``: even
+        contrast for photographs of the retina, in [0, 1]; ``none``: intensities as they are.
     binary
         Treat every non-zero label value as one class (instance labels).
     """
