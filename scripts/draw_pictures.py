@@ -189,4 +189,3 @@ if __name__ == "__main__":
     distance_map()
     superpixels()
     exclusive()
-    hard_examples()
