@@ -12,9 +12,12 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
+from scipy import ndimage
 
 from shapewright.data import load_case, read_image, read_labels, samples
-from shapewright.geometry import signed_distance
+from shapewright.geometry import object_size, signed_distance
+from shapewright.losses import SizeLoss
 from shapewright.metrics import read_csv
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -83,6 +86,32 @@ def distance_map() -> None:
         axis.set_axis_off()
     figure.colorbar(shown, ax=(left, right), label="signed distance [mm]", shrink=0.85)
     save(figure, "signed-distance")
+
+
+def size_gradient() -> None:
+    """Draw a prediction that is too small, and where the size error wants it changed: one random mask, and many."""
+    dataset = samples.load("hippocampus")
+    image, labels = load_case(dataset.cases[0], dataset)
+    assert labels is not None
+    masks = labels.array[0] > 0
+    section = int(masks.sum(axis=(1, 2)).argmax())
+    mask = ndimage.binary_fill_holes(masks[section])
+    logits = torch.from_numpy(-1.5 * (signed_distance(mask) + 2)).clamp(-6, 6)[None, None].requires_grad_()
+    size = torch.from_numpy(object_size(mask)[None])
+    figure, axes = plt.subplots(1, 3, figsize=(10, 4))
+    axes[0].imshow(image.array[0, section], cmap="gray", origin="lower")
+    axes[0].set_title(f"true size {float(size):.0f}, predicted {float(object_size(logits.detach()[0, 0] > 0)):.0f}")
+    for axis, count in zip(axes[1:], (1, 1000), strict=True):
+        loss = SizeLoss(samples=count, generator=torch.Generator().manual_seed(4))(logits, size)
+        (gradient,) = torch.autograd.grad(loss, logits)
+        top = float(gradient.abs().max())
+        axis.imshow(-gradient[0, 0], cmap="RdBu_r", vmin=-top, vmax=top, origin="lower")
+        axis.set_title(f"direction of change, {count} mask{'s' if count > 1 else ''}")
+    for axis in axes:
+        axis.contour(mask, [0.5], colors=TRUTH, linewidths=1.8)
+        axis.contour(logits.detach()[0, 0], [0.0], colors=FOUND, linewidths=1.6, linestyles="dashed")
+        axis.set_axis_off()
+    save(figure, "object-size")
 
 
 def superpixels() -> None:
@@ -187,5 +216,6 @@ def save(figure: plt.Figure, name: str) -> None:
 if __name__ == "__main__":
     overview(Path(sys.argv[1]) / "gdl-boundary")
     distance_map()
+    size_gradient()
     superpixels()
     exclusive()
