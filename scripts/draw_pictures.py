@@ -111,6 +111,45 @@ def superpixels() -> None:
     save(figure, "superpixels")
 
 
+def fundus() -> None:
+    """Draw phantom eyes of two cameras, what their data sets annotate, and what networks find after 200 steps."""
+    from shapewright.methods.multitask_adversaries import reproduce as study
+    from shapewright.simulate import FundusPhantom
+
+    seed = 0
+    sets = {"A: vessels annotated": ("dark", 3, range(1)), "B: disc and lesions annotated": ("orange", 1, range(1, 6))}
+    arms = {"not masked": "naive", "masked": "masked", "masked, both adversaries": "all"}
+    eyes = study.load_eyes("phantom", seed, None)
+    models = {title: study.train_model(study.Arm(name, seed=seed), *eyes[:2])[0] for title, name in arms.items()}
+    figure, axes = plt.subplots(2, 6, figsize=(13, 4.6))
+    for row, (title, (style, part, annotated)), test in zip(axes, sets.items(), eyes[2:], strict=True):
+        images, masks = FundusPhantom(study.SHAPE, style=style).generate(16, seed=4 * seed + part)
+        case = int(masks[:, 2:].any(axis=(2, 3)).sum(axis=1).argmax())
+        shown = {
+            title: np.moveaxis(images[case], 0, -1),
+            "annotated of such images": _in_colour(masks[case] * np.isin(np.arange(6), annotated)[:, None, None]),
+            "all there is": _in_colour(masks[case]),
+        }
+        for name, model in models.items():
+            shown[name] = _in_colour(study.probabilities(model, test.images[case : case + 1])[0])
+        for axis, (name, picture) in zip(row, shown.items(), strict=True):
+            axis.imshow(picture)
+            axis.set_title(name, fontsize=9)
+            axis.set_axis_off()
+    figure.tight_layout()
+    save(figure, "weakly-labelled-fundus")
+
+
+def _in_colour(maps: np.ndarray) -> np.ndarray:
+    """Return maps [6, y, x] in [0, 1] in one colour each: red vessels, grey disc, four lesions."""
+    colours = np.array([(1, 0.2, 0.2), (0.6, 0.6, 0.6), (1, 1, 0), (1, 0.4, 1), (0.3, 1, 0.3), (0.3, 1, 1)])
+    picture = np.zeros((*maps.shape[1:], 3))
+    for layer, colour in zip(maps[[1, 0, 2, 3, 4, 5]], colours[[1, 0, 2, 3, 4, 5]], strict=True):
+        cover = layer.astype(float)[..., None]
+        picture = picture * (1 - cover) + colour * cover
+    return picture
+
+
 def save(figure: plt.Figure, name: str) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGES / f"{name}.png", dpi=110, bbox_inches="tight", facecolor="white")
@@ -120,3 +159,4 @@ if __name__ == "__main__":
     overview(Path(sys.argv[1]) / "gdl-boundary")
     distance_map()
     superpixels()
+    fundus()
