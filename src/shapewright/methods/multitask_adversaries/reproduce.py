@@ -46,15 +46,15 @@ ARMS: dict[str, dict[str, Any]] = {
     "naive": OFF,
     "masked": OFF,
     "all": PAPER_GAME,
-    "D1": {**PAPER_GAME, "realism_weight": 0.0},
-    "D2": {**DICE, "presence_weight": 0.0},
-    "all, permuted target": {**PAPER_GAME, "permute_target": True},
-    "all, unknown lesions": DICE,
-    "all, hinge, R1, spectral": {**PAPER_GAME, "game": "hinge", "gradient_penalty": 1.0, "spectral": True},
-    "all, five times the weight": {**PAPER_GAME, "presence_weight": 5.0, "realism_weight": 5.0},
     "masked, colours": OFF,
     "masked, pseudo-labels": OFF,
     "masked, cross-entropy alone": {**OFF, "dice": 0.0},
+    "D1": {**PAPER_GAME, "realism_weight": 0.0},
+    "D2": {**DICE, "presence_weight": 0.0},
+    "all, permuted target": {**PAPER_GAME, "permute_target": True},
+    "all, hinge, R1, spectral": {**PAPER_GAME, "game": "hinge", "gradient_penalty": 1.0, "spectral": True},
+    "all, five times the weight": {**PAPER_GAME, "presence_weight": 5.0, "realism_weight": 5.0},
+    "all, unknown lesions": DICE,
     "masked, focal": {**OFF, "focus": 2.0},
 }
 CONTROLS = ("masked, colours", "masked, pseudo-labels")
@@ -139,11 +139,9 @@ class TestEyes:
 def study(*, quick: bool, seeds: Sequence[int]) -> list[Arm]:
     """Return the arms in the order of their importance; ``quick`` keeps the central ones."""
     arms = [Arm(name) for name in ("naive", "masked", "all")]
-    if quick:
-        arms += [replace(arm, eyes="chase") for arm in arms[1:]]
-    else:
-        arms += [Arm(name) for name in ARMS if name not in ("naive", "masked", "all")]
-        arms += [Arm(name, eyes="chase") for name in ("masked", "all")]
+    arms += [replace(arm, eyes="chase") for arm in arms[1:]]
+    if not quick:
+        arms += [Arm(name) for name in ARMS if Arm(name) not in arms]
         arms += [Arm(name, network="fcn8s") for name in ("masked", "all")]
     return [replace(arm, seed=seed) for arm in arms for seed in seeds]
 
