@@ -4,12 +4,14 @@ A phantom is a frozen dataclass of parameters with ``generate(count, *, seed)``,
 ``[N, channels, *spatial]`` (float32) and labels ``[N, *spatial]`` (uint8). Image *i* of a seed depends on the seed
 and *i* alone: asking for more images later extends the set without changing it. Where classes overlap
 (:class:`FundusPhantom`), masks ``[N, classes, *spatial]`` (bool) stand in place of labels.
+:class:`ScribbleSimulator` draws strokes as a person would, from full masks.
 """
 
 from shapewright.simulate.brain import BrainPhantom
 from shapewright.simulate.fundus import FUNDUS_CLASSES, FundusPhantom
 from shapewright.simulate.glands import GlandPhantom
 from shapewright.simulate.isointense import IsointensePhantom
+from shapewright.simulate.scribbles import ScribbleSimulator
 from shapewright.simulate.small_lesion import SmallLesionPhantom
 from shapewright.simulate.texture_cells import TextureCellsPhantom
 
@@ -19,6 +21,7 @@ __all__ = [
     "FundusPhantom",
     "GlandPhantom",
     "IsointensePhantom",
+    "ScribbleSimulator",
     "SmallLesionPhantom",
     "TextureCellsPhantom",
 ]

@@ -205,6 +205,9 @@ class InferenceConfig:
         falls off more slowly.
     batch_size
         Windows evaluated at once.
+    connect
+        Fit to the probabilities of every class a region that is one piece without holes, tunnels and cavities by
+        construction; for objects that are so in truth.
     """
 
     overlap: float = 0.5
@@ -212,6 +215,7 @@ class InferenceConfig:
     rotate: bool = False
     window: Literal["gaussian", "spline"] = "gaussian"
     batch_size: int = 2
+    connect: bool = False
 
     def __post_init__(self) -> None:
         check_number("inference.overlap", self.overlap, minimum=0, below=1)
@@ -265,7 +269,7 @@ def to_mapping(config: object) -> dict[str, Any]:
     Examples
     --------
     >>> to_mapping(InferenceConfig())
-    {'overlap': 0.5, 'mirror': False, 'batch_size': 2}
+    {'overlap': 0.5, 'mirror': False, ..., 'connect': False}
     """
 
     def plain(value: Any) -> Any:
