@@ -76,7 +76,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "fast": {"trainer": {"epochs": 40}, "settings": {"discriminator_widths": [8, 16, 32]}},
     "paper": {
-        "settings": {"unannotated": "absent", "dice": 0.0, "network": {"name": "fcn8s", "width": 64, "depth": 5, "dropout": 0.5}},
+        "settings": {
+            "unannotated": "absent",
+            "dice": 0.0,
+            "network": {"name": "fcn8s", "width": 64, "depth": 5, "dropout": 0.5},
+        },
         "trainer": {"learning_rate": 1e-4, "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0, "patience": 20},
         "augment": {"flip": [0, 1], "rotate": 180, "scale": 0.0, "spatial": 1.0, "intensity": 0.0},
         "prepare": {"normalise": "fundus", "patch_size": [584, 880], "foreground_share": 0.0},
