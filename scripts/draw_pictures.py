@@ -209,30 +209,24 @@ def hard_examples() -> None:
 
 
 def fundus() -> None:
-    """Draw phantom eyes of two cameras, what their data sets annotate, and what networks find after 200 steps."""
-    from shapewright.methods.multitask_adversaries import reproduce as study
+    """Draw phantom eyes as two cameras see them, what the data set of each camera annotates, and all there is."""
     from shapewright.simulate import FundusPhantom
 
-    seed = 0
-    sets = {"A: vessels annotated": ("dark", 3, range(1)), "B: disc and lesions annotated": ("orange", 1, range(1, 6))}
-    arms = {"not masked": "naive", "masked": "masked", "masked, both adversaries": "all"}
-    eyes = study.load_eyes("phantom", seed, None)
-    models = {title: study.train_model(study.Arm(name, seed=seed), *eyes[:2])[0] for title, name in arms.items()}
-    figure, axes = plt.subplots(2, 6, figsize=(13, 4.6))
-    for row, (title, (style, part, annotated)), test in zip(axes, sets.items(), eyes[2:], strict=True):
-        images, masks = FundusPhantom(study.SHAPE, style=style).generate(16, seed=4 * seed + part)
-        case = int(masks[:, 2:].any(axis=(2, 3)).sum(axis=1).argmax())
-        shown = {
-            title: np.moveaxis(images[case], 0, -1),
-            "annotated of such images": _in_colour(masks[case] * np.isin(np.arange(6), annotated)[:, None, None]),
-            "all there is": _in_colour(masks[case]),
-        }
-        for name, model in models.items():
-            shown[name] = _in_colour(study.probabilities(model, test.images[case : case + 1])[0])
-        for axis, (name, picture) in zip(row, shown.items(), strict=True):
-            axis.imshow(picture)
-            axis.set_title(name, fontsize=9)
-            axis.set_axis_off()
+    sets = {"A": ("dark", range(1), "vessels"), "B": ("orange", range(1, 6), "disc and lesions")}
+    figure, axes = plt.subplots(2, 6, figsize=(13, 4.7))
+    for row, (name, (style, annotated, words)) in zip(axes, sets.items(), strict=True):
+        images, masks = FundusPhantom(style=style).generate(4, seed=0)
+        for axes_of_case, case in ((row[:3], 1), (row[3:], 3)):
+            known = masks[case] * np.isin(np.arange(6), annotated)[:, None, None]
+            pictures = {
+                f"data set {name}": np.moveaxis(images[case], 0, -1),
+                f"annotated: {words}": _in_colour(known),
+                "all there is": _in_colour(masks[case]),
+            }
+            for axis, (title, picture) in zip(axes_of_case, pictures.items(), strict=True):
+                axis.imshow(picture)
+                axis.set_title(title, fontsize=10)
+                axis.set_axis_off()
     figure.tight_layout()
     save(figure, "weakly-labelled-fundus")
 
