@@ -5,6 +5,7 @@ A phantom is a frozen dataclass of parameters with ``generate(count, *, seed)``,
 alone: asking for more images later extends the set without changing it.
 """
 
+from shapewright.simulate.diskorect import Diskorect, JointPhantom, noisy_sticks
 from shapewright.simulate.small_lesion import SmallLesionPhantom
 
-__all__ = ["SmallLesionPhantom"]
+__all__ = ["Diskorect", "JointPhantom", "SmallLesionPhantom", "noisy_sticks"]

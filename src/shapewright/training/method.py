@@ -51,6 +51,10 @@ class Method(Protocol):
 
     A method is a ``torch.nn.Module`` whose parameters are everything that is learned. ``training`` runs it in
     Lightning; any other loop can call the same two functions.
+
+    A method may have one more function, ``finish(cases, validation, folder)``: after the last epoch it is called with
+    the best weights, the prepared cases and the run's folder; it may change the weights, which become those of
+    ``best.safetensors``, and write files of its own. It is called again if it was interrupted.
     """
 
     def step(self, batch: Batch, progress: Progress) -> Step:
