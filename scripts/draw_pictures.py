@@ -85,6 +85,32 @@ def distance_map() -> None:
     save(figure, "signed-distance")
 
 
+def superpixels() -> None:
+    """Draw an image, its superpixelised versions and the blur of the same strength."""
+    from shapewright.data.superpixels import matched_blur, superpixelise
+
+    dataset = samples.load("nuclei")
+    image, labels = load_case(dataset.case("0d3640c1f1b8"), dataset)
+    assert labels is not None
+    window = (slice(None), slice(60, 188), slice(60, 188))
+    array, mask = image.array[window].astype(np.float32), labels.array[window][0] > 0
+    fine, coarse = (superpixelise(array, cell_size=size, colour=True)[0] for size in (18, 46))
+    shown = {
+        "raw": array,
+        "cells of 18 pixels": fine,
+        "cells of 46 pixels": coarse,
+        "blur that removes as much": matched_blur(array, coarse),
+    }
+    figure, axes = plt.subplots(1, 4, figsize=(12, 3.3))
+    for axis, (title, picture) in zip(axes, shown.items(), strict=True):
+        axis.imshow(np.moveaxis(picture, 0, -1).clip(0, 255).astype(np.uint8))
+        axis.contour(mask, [0.5], colors=TRUTH, linewidths=1.2)
+        axis.set_title(title)
+        axis.set_axis_off()
+    figure.tight_layout()
+    save(figure, "superpixels")
+
+
 def save(figure: plt.Figure, name: str) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGES / f"{name}.png", dpi=110, bbox_inches="tight", facecolor="white")
@@ -93,3 +119,4 @@ def save(figure: plt.Figure, name: str) -> None:
 if __name__ == "__main__":
     overview(Path(sys.argv[1]) / "gdl-boundary")
     distance_map()
+    superpixels()

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from shapewright.data.augment import BatchAugmentation
 from shapewright.data.patches import PatchBatches, TrainingCase, crop
 from shapewright.data.preprocess import UNKNOWN
+from shapewright.data.supervision import Boxes, Points, Supervision
 from shapewright.data.task import Task
 from shapewright.errors import InputError
 
@@ -101,6 +103,52 @@ def test_unknown_voxels_are_masked() -> None:
     assert batch["mask"].shape == (1, 1, 8, 8, 8)
     assert torch.equal(batch["mask"][0, 0], batch["labels"][0] == 1)
     assert int(batch["labels"].max()) == 1
+
+
+def test_patches_of_a_sparse_mask_hold_a_known_voxel_whatever_its_class() -> None:
+    labels = np.full((90, 90), UNKNOWN, np.uint8)
+    labels[5, 7], labels[80, 81] = 0, 2
+    case = TrainingCase("x", np.zeros((1, 90, 90), np.float32), labels, (1.0,) * 2, supervision=Supervision("sparse"))
+    batches = PatchBatches([case], make_task((8, 8), image_dims=2), batch_size=3, seed=0)
+    seen = torch.cat([batches(step)["mask"].sum((1, 2, 3)) for step in range(20)])
+    assert (seen == 1).all()
+    found = {int(batches(step)["labels"].max()) for step in range(20)}
+    assert found == {0, 2}
+
+
+@pytest.mark.parametrize("kind", ["points", "boxes"])
+def test_patches_of_a_case_without_a_mask_are_centred_on_its_objects(kind: str) -> None:
+    at, classes = np.array([[70.0, 20.0], [11.0, 12.0]]), np.array([1, 2], np.uint8)
+    known = {
+        "points": Supervision(points=Points(at, classes)),
+        "boxes": Supervision(boxes=Boxes(at - 2, at + 2, classes)),
+    }
+    labels = np.full((90, 90), UNKNOWN, np.uint8)
+    image = np.zeros((1, 90, 90), np.float32)
+    image[0, 70, 20], image[0, 11, 12] = 1, 2
+    case = TrainingCase("x", image, labels, (1.0,) * 2, supervision=known[kind])
+    batches = PatchBatches([case], make_task((8, 8), image_dims=2), batch_size=2, seed=0, foreground_share=1.0)
+    found = [float(value) for step in range(20) for value in batches(step)["image"].amax((1, 2, 3))]
+    assert set(found) == {1, 2}
+    assert not batches(0)["mask"].any()
+
+
+def test_targets_by_their_type() -> None:
+    """Class indices are padded as unknown and moved as labels are; facts about a case stay as they are."""
+    labels = np.zeros((5, 9), np.uint8)
+    cells = np.arange(45, dtype=np.uint8).reshape(1, 5, 9)
+    targets = {"cells": cells, "maps": cells.astype(np.float32), "size": np.array([3, 4], np.float32)}
+    case = TrainingCase("x", cells.astype(np.float32), labels, (1.0,) * 2, targets)
+    augmentation = BatchAugmentation(spacing=(1.0, 1.0), flip=(0, 1), spatial=1.0, intensity=0.0)
+    for change in (None, augmentation):
+        batch = PatchBatches([case], make_task((8, 8), 2), batch_size=4, seed=0, augmentation=change)(1)
+        assert torch.equal(batch["size"], torch.tensor([[3.0, 4.0]] * 4))
+        assert batch["cells"].dtype == torch.uint8
+        assert set(batch["cells"].unique().tolist()) <= {*range(45), UNKNOWN}
+        assert (batch["cells"] == UNKNOWN).any()
+        if change is None:
+            known = batch["cells"] != UNKNOWN
+            assert torch.equal(batch["cells"][known].float(), batch["maps"][known])
 
 
 def test_no_cases_and_bad_shares_are_errors() -> None:

@@ -9,13 +9,18 @@ import pytest
 import torch
 import yaml
 
+from shapewright.data.kinds import KINDS
+from shapewright.data.patches import TrainingCase
+from shapewright.data.preprocess import UNKNOWN
+from shapewright.data.supervision import Boxes, Points, Supervision
 from shapewright.data.task import Task
 from shapewright.methods import card, config_class, factory, info, methods, presets
 from shapewright.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from shapewright.training.config import from_mapping, to_yaml
-from shapewright.training.method import Method, Progress
+from shapewright.training.method import Method, Preparing, Progress
 
 NAMES = list(methods())
+OBJECTS = np.array([[[3, 4, 2], [6, 7, 8]], [[3, 8, 2], [6, 11, 8]]], float)  # first and last voxel
 SHAPES = {2: (17, 24), 3: (9, 16, 11)}
 
 
@@ -29,11 +34,29 @@ def make(name: str, dims: int, seed: int = 0) -> tuple[Any, Task]:
 def make_batch(method: Any, task: Task, seed: int = 0) -> dict[str, torch.Tensor]:
     random = np.random.default_rng(seed)
     labels = np.zeros((2, *task.patch_size), np.uint8)
-    labels[:, 3:7, 4:12] = 1
-    labels[:, 3:7, 8:12] = 2
+    for label, (first, last) in enumerate(OBJECTS.astype(int), start=1):
+        box = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
+        labels[:, *box[: len(task.patch_size)]] = label
     image = labels[:, None] + random.normal(0, 0.1, (2, 2, *task.patch_size))
     batch = {"image": torch.from_numpy(image).float(), "labels": torch.from_numpy(labels).long()}
-    targets = [method.image_targets(one, task.spacing) for one in labels]
+    known = Supervision(
+        mask="dense",
+        points=Points(OBJECTS[:, :, : len(task.patch_size)].mean(axis=1), np.array([1, 2], np.uint8)),
+        boxes=Boxes(*OBJECTS[:, :, : len(task.patch_size)].swapaxes(0, 1), np.array([1, 2], np.uint8)),
+        sizes={1: (10.0, 14.0), 2: (12.0, 12.0)},
+        present={1: True, 2: True},
+    )
+    cases = [
+        TrainingCase(str(index), np.float32(picture), one, task.spacing, supervision=known)
+        for index, (picture, one) in enumerate(zip(image, labels, strict=True))
+    ]
+    if isinstance(method, Preparing):
+        method.prepare(cases)
+    targets = [dict(method.image_targets(case)) for case in cases]
+    made = [target.pop("labels", case.labels[None])[0] for target, case in zip(targets, cases, strict=True)]
+    batch["labels"] = torch.from_numpy(np.stack(made)).long()
+    batch["mask"] = (batch["labels"] != UNKNOWN)[:, None]
+    batch["labels"] = batch["labels"] * batch["mask"][:, 0]
     return batch | {key: torch.from_numpy(np.stack([t[key] for t in targets])) for key in targets[0]}
 
 
@@ -48,6 +71,8 @@ def test_the_card_is_complete(name: str) -> None:
         assert heading in text, f"the card of {name} lacks {heading!r}"
     assert info(name).summary.endswith(".")
     assert {"default", "fast", "toy", "paper"} <= set(presets(name))
+    assert info(name).supervision
+    assert set(info(name).supervision) <= set(KINDS)
 
 
 @cases
@@ -81,7 +106,7 @@ def test_loss_is_finite_every_parameter_learns_and_the_loss_falls(name: str, dim
 def test_unknown_voxels_do_not_count(name: str, dims: int) -> None:
     method, task = make(name, dims)
     batch = make_batch(method, task)
-    mask = torch.ones_like(batch["labels"], dtype=torch.bool)[:, None]
+    mask = batch["mask"].clone()
     mask[:, :, :5] = False
     changed = batch["labels"].clone()
     changed[:, :5] = 1

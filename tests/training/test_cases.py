@@ -1,13 +1,23 @@
 """Datasets become tasks and prepared cases."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from shapewright.data.patches import TrainingCase
+from shapewright.data.preprocess import UNKNOWN
 from shapewright.errors import InputError
-from shapewright.training.cases import load_cases, open_data, plan_task, prepare_case, split_dataset, summarise_data
+from shapewright.training.cases import (
+    load_cases,
+    open_data,
+    plan_task,
+    prepare_case,
+    split_dataset,
+    summarise_data,
+    usable_cases,
+)
 from shapewright.training.config import PrepareConfig, SplitConfig
 
 
@@ -56,6 +66,65 @@ def test_a_mixture_of_ranks_is_refused(volumes: Path, pictures: Path) -> None:
         plan_task(dataset, first + second, PrepareConfig())
     with pytest.raises(InputError, match="spatial_dims is 3, but the images"):
         plan_task(flat, second, PrepareConfig(spatial_dims=3))
+
+
+@pytest.fixture
+def dotted(tmp_path: Path, pictures: Path) -> Path:
+    """Return the pictures with points instead of most masks."""
+    shutil.copytree(pictures, tmp_path / "dotted")
+    folder = tmp_path / "dotted"
+    (folder / "points").mkdir()
+    for index in range(8):
+        (folder / "points" / f"p{index}.csv").write_text("y,x\n20,18\n")
+        if index >= 3:
+            (folder / "masks" / f"p{index}.png").unlink()
+    return folder
+
+
+def test_cases_without_a_mask_train_where_the_method_can_use_them(dotted: Path) -> None:
+    dataset, config = open_data(str(dotted)), SplitConfig(validation=0.3, test=0.3)
+    dense, points = split_dataset(dataset, config), split_dataset(dataset, config, ("points",))
+    assert [len(dense[name]) for name in ("train", "val", "test")] == [1, 1, 1]
+    assert [len(points[name]) for name in ("train", "val", "test")] == [6, 1, 1]
+    assert all(case.has_mask for name in ("val", "test") for case in points[name])
+    assert points["test"] == dense["test"]  # what a run is measured on does not depend on the method
+    loaded = load_cases(dataset, points, lambda items, _: items)
+    task = plan_task(dataset, loaded, PrepareConfig())
+    case = prepare_case(next(case for case in loaded if case.labels is None), task, lambda _: {})
+    assert (case.labels == UNKNOWN).all()
+    assert case.supervision.points is not None
+    np.testing.assert_array_equal(case.supervision.points.positions, [[20, 18]])
+    assert [len(usable_cases(loaded, kinds, "m")) for kinds in (("dense",), ("points",))] == [3, 8]
+    with pytest.raises(InputError, match="m learns from boxes labels; the cases to train on have dense, points"):
+        usable_cases(loaded, ("boxes",), "m")
+
+
+def test_a_split_file_measures_on_masks_only(dotted: Path, tmp_path: Path) -> None:
+    file = tmp_path / "split.json"
+    file.write_text('{"train": ["p0", "p3"], "val": ["p1", "p2"], "test": ["p7"]}')
+    with pytest.raises(InputError, match="p7 has no mask to measure against"):
+        split_dataset(open_data(str(dotted)), SplitConfig(file=str(file)), ("points",))
+    file.write_text('{"train": ["p0", "p3"], "val": ["p1"], "test": ["p2"]}')
+    split = split_dataset(open_data(str(dotted)), SplitConfig(file=str(file)), ("points",))
+    assert [case.id for case in split["train"]] == ["p0", "p3"]
+
+
+def test_what_a_method_makes_of_the_whole_image(dotted: Path) -> None:
+    dataset = open_data(str(dotted))
+    split = split_dataset(dataset, SplitConfig(), ("points",))
+    loaded = load_cases(dataset, {**split, "val": (), "test": ()}, lambda items, _: items)
+    task = plan_task(dataset, loaded, PrepareConfig())
+
+    def boxes(case: TrainingCase) -> dict[str, np.ndarray]:
+        assert case.supervision.points is not None
+        labels = np.zeros_like(case.labels)
+        labels[tuple(case.supervision.points.voxels(labels.shape)[0])] = 1
+        return {"labels": labels[None], "size": np.array([7.0])}
+
+    case = prepare_case(loaded[-1], task, boxes)
+    assert case.labels.sum() == 1
+    assert set(case.foreground) == {1}
+    assert list(case.targets) == ["size"]
 
 
 def test_a_folder_without_labels_is_refused(tmp_path: Path, pictures: Path) -> None:

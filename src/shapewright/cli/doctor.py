@@ -12,6 +12,8 @@ from typing import Any
 from shapewright._version import __version__
 from shapewright.cli.main import NOT_HELD, OK
 from shapewright.cli.parsers import Parser, say, track
+from shapewright.data.kinds import KINDS, usable
+from shapewright.methods import methods
 from shapewright.training.cases import SAMPLE_PREFIX
 
 LIBRARIES = ("torch", "numpy", "numba", "scipy", "lightning", "monai", "nibabel", "SimpleITK", "tifffile", "matplotlib")
@@ -33,7 +35,8 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser(
         "doctor",
         "Without arguments: versions, devices, kernels and optional parts of the installation, and the fix for what is "
-        "wrong.\nWith a dataset's folder: every problem of its files at once. Exit code 1 where something is wrong.",
+        "wrong.\nWith a dataset's folder: every problem of its files at once, and which methods can learn from its "
+        "labels. Exit code 1 where something is wrong.",
         "examples:\n  shapewright doctor\n  shapewright doctor DATA",
     )
     parser.add_argument("data", nargs="?", help="a dataset's folder, or sample:NAME")
@@ -137,7 +140,9 @@ def _check_data(source: str) -> int:
     if result.summary:
         facts = result.summary
         say("" if result.problems else f"{facts['name']}: nothing to complain about", *_facts(facts))
-    say(f"{len(result.errors)} error(s), {len(result.warnings)} warning(s)")
+    if result.summary.get("supervision"):
+        say("", *_methods(result.summary))
+    say("", f"{len(result.errors)} error(s), {len(result.warnings)} warning(s)")
     return OK if result.ok else NOT_HELD
 
 
@@ -149,10 +154,30 @@ def _facts(summary: Mapping[str, Any]) -> list[str]:
     ]
     for name, ranks in (("shape", summary["shapes"]), ("spacing", summary["spacings"])):
         lines += [f"{name:10}{' x '.join(map(_range, axes))}" for axes in ranks]
+    lines += [f"known     {KINDS[kind]}: {count} case(s)" for kind, count in summary["supervision"].items()]
     for name, label in summary["labels"].items():
         share = f", {100 * label['share']['median']:.3g} % of the image" if label["cases"] else ""
         lines.append(f"label     {name} = {label['value']}: in {label['cases']} case(s){share}")
     return lines
+
+
+def _methods(summary: Mapping[str, Any]) -> list[str]:
+    """Say which methods can learn from the folder's labels, and what the others need."""
+    known, ranks = summary["supervision"], [len(axes) for axes in summary["shapes"]]
+    lines: dict[bool, list[str]] = {True: ["methods that fit"], False: ["methods that do not"]}
+    for name, method in methods().items():
+        served = {kind: known[kind] for kind in usable(known, method.supervision) if kind != "unlabelled"}
+        flat = any(rank >= dims for rank in ranks for dims in method.spatial_dims)
+        if served and flat:
+            found = ", ".join(f"{kind} ({count})" for kind, count in served.items())
+            lines[True].append(f"  {name:24}{found}")
+        elif served:
+            wanted = " or ".join(f"{dims}D" for dims in method.spatial_dims)
+            lines[False].append(f"  {name:24}works on {wanted} images")
+        else:
+            needed = " or ".join(KINDS[kind] for kind in method.supervision if kind != "unlabelled")
+            lines[False].append(f"  {name:24}needs {needed}")
+    return [line for part in lines.values() if len(part) > 1 for line in part]
 
 
 def _range(values: Mapping[str, float]) -> str:

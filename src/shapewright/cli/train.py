@@ -9,7 +9,7 @@ from shapewright.cli.main import INTERRUPTED, OK
 from shapewright.cli.options import parse_run, split_method
 from shapewright.cli.parsers import Parser, say, track
 from shapewright.errors import InputError
-from shapewright.methods import config_class, factory
+from shapewright.methods import config_class, factory, info
 from shapewright.training.config import RunConfig
 
 _HELP = """\
@@ -19,7 +19,8 @@ usage: shapewright train METHOD --data DATA [--out RUN] [OPTIONS]
 Train a method on a dataset's folder, measure the held-out cases, write the report.
 
 DATA is a Medical Segmentation Decathlon or nnU-Net folder (dataset.json, imagesTr, labelsTr), or a folder with
-images/ and labels/ that hold files of the same names; or sample:NAME for bundled images.
+images/ and labels/ that hold files of the same names; or sample:NAME for bundled images. Methods that need less
+than a full mask take points/, boxes/, scribbles/ or tables of sizes; shapewright doctor DATA says which methods fit.
 
   shapewright methods                  the methods
   shapewright train METHOD --help      all options of a method, with their defaults
@@ -72,7 +73,16 @@ def _train_and_report(config: RunConfig, out: Path, resume: bool, evaluate: bool
     from shapewright.training.run import is_main_process, train
 
     command = ["shapewright", *sys.argv[1:]]
-    folder = train(config, factory(config.method), out, resume=resume, title=title, track=track, command=command)
+    folder = train(
+        config,
+        factory(config.method),
+        out,
+        resume=resume,
+        supervision=info(config.method).supervision,
+        title=title,
+        track=track,
+        command=command,
+    )
     if not is_main_process():
         return OK
     lines = []

@@ -102,7 +102,8 @@ class BatchAugmentation:
         ----------
         batch
             ``image`` [B, C, *spatial] float; ``labels`` [B, *spatial] int64; optional ``mask`` [B, 1, *spatial] bool;
-            every other entry [B, N, *spatial] float holds signed distances in mm.
+            other entries are signed distances in mm, [B, N, *spatial] float, class indices, [B, N, *spatial] of
+            integers, or facts about the case, [B, N], which stay as they are.
         random
             Source of all random numbers.
         """
@@ -119,6 +120,8 @@ def apply_change(
     patch: "dict[str, Tensor]", change: PatchChange, spacing: Sequence[float], random: np.random.Generator
 ) -> "dict[str, Tensor]":
     """Apply one change to one patch (entries as in a batch, without the first axis)."""
+    facts = {name: tensor for name, tensor in patch.items() if tensor.ndim < len(spacing)}
+    patch = {name: tensor for name, tensor in patch.items() if name not in facts}
     if change.mirror:
         patch = {
             name: tensor.flip([axis + tensor.ndim - len(spacing) for axis in change.mirror])
@@ -127,7 +130,7 @@ def apply_change(
     if change.matrix is not None:
         patch = _resample(patch, change.matrix, change.zoom, spacing)
     patch["image"] = _expose(patch["image"], change, random)
-    return patch
+    return patch | facts
 
 
 def _rotation(random: np.random.Generator, dims: int, limit: float) -> NDArray[np.float64]:

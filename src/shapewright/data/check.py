@@ -17,6 +17,7 @@ from shapewright.data.formats import read_image, read_labels, suffix_of
 from shapewright.data.formats.files import existing
 from shapewright.data.image import Geometry, Image
 from shapewright.data.summary import CaseFacts, summarise
+from shapewright.data.weak_labels import load_supervision
 from shapewright.errors import InputError
 
 Severity = Literal["error", "warning"]
@@ -90,11 +91,11 @@ def check_dataset(
 ) -> CheckResult:
     """List every problem of a dataset folder.
 
-    Reads every file once. Found are: files that are missing, damaged or of an unknown format; images without label and
-    labels without image; labels of another shape or at another place than their image; label values that are not
-    whole or not declared; declared labels that occur nowhere; NaN and infinity; constant images; empty masks; images
-    stored twice; names given twice; unequal numbers of channels or spatial axes; spacings far from the others'; NIfTI
-    headers that contradict themselves.
+    Found are: files that are missing, damaged or of an unknown format; images without label and
+    labels without image; points and boxes outside their image; labels of another shape or at another place than their
+    image; label values that are not whole or not declared; declared labels that occur nowhere; NaN and infinity;
+    constant images; empty masks; images stored twice; names given twice; unequal numbers of channels or spatial axes;
+    spacings far from the others'; NIfTI headers that contradict themselves.
 
     Parameters
     ----------
@@ -148,6 +149,7 @@ def _warning(kind: str, file: Path, case: str | None, message: str) -> Problem:
 def _check_case(facts: CaseFacts, dataset: DatasetFolder) -> Iterator[Problem]:
     case = facts.case
     first: tuple[Path, Geometry] | None = None
+    shown: Image | None = None
     for path in case.images:
         try:
             image = read_image(path)
@@ -158,19 +160,32 @@ def _check_case(facts: CaseFacts, dataset: DatasetFolder) -> Iterator[Problem]:
         facts.contents[path] = _content(image.array)
         yield from _check_values(case, path, image)
         if first is None:
-            first = path, image.geometry
+            first, shown = (path, image.geometry), image
             facts.geometry = image.canonical().geometry
         else:
             yield from _check_alignment(case, *first, path, image.geometry)
+    if shown is not None:
+        yield from _check_supervision(facts, shown, dataset)
     if case.label is not None:
         yield from _check_label(facts, case.label, first, dataset)
-    elif case in dataset.cases:
+    elif case in dataset.cases and not case.weak:
         yield _warning(
             "no label",
             case.images[0],
             case.id,
             f"{case.images[0]} has no label and will not be used for training. Add the label file, or remove the image",
         )
+
+
+def _check_supervision(facts: CaseFacts, image: Image, dataset: DatasetFolder) -> Iterator[Problem]:
+    """Read points, boxes and tables, and note which kinds of label the case has."""
+    case = facts.case
+    try:
+        labels = None if case.label is None else read_labels(case.label)
+        facts.kinds = load_supervision(case, dataset, image, labels).kinds
+    except InputError as error:
+        if case.weak:
+            yield _error("weak label", next(iter(case.weak.values())), case.id, str(error))
 
 
 def _check_values(case: CaseFiles, path: Path, image: Image) -> Iterator[Problem]:

@@ -7,12 +7,16 @@
 ``labels.json`` {"background": 0, "vessel": 1}, or a ``dataset.json`` with ``labels`` and optionally ``name``,
 ``description``, ``licence``, ``instances``, names the classes; without one they are found in the files and named by
 their number.
+
+Beside these may lie labels that are less than a mask, see :mod:`shapewright.data.weak_labels`: ``points/CASE.csv``,
+``boxes/CASE.csv``, ``scribbles/CASE.png`` and the tables ``sizes.csv``, ``image_labels.csv``, ``annotated.csv``.
 """
 
 import dataclasses
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,11 +25,13 @@ import numpy as np
 
 from shapewright.data.formats import read_geometry, read_labels, stem_of, suffix_of
 from shapewright.data.formats.files import existing
-from shapewright.errors import InputError, unknown
+from shapewright.data.tables import case_names
+from shapewright.errors import InputError, suggest, unknown
 
 IMAGE_FOLDERS = ("images", "imagesTr")
 LABEL_FOLDERS = ("labels", "masks", "labelsTr")
 TEST_FOLDERS = ("imagesTs", "test_images")
+TABLES = {"size": "sizes.csv", "image": "image_labels.csv", "partial": "annotated.csv"}
 COLOURS = ("red", "green", "blue")
 MANY_VALUES = 50  # more label values than this without names are instance numbers, not classes
 
@@ -42,11 +48,19 @@ class CaseFiles:
         One file per channel, or one file (or DICOM folder) with all channels.
     label
         Its label file, or None.
+    weak
+        Kind of label (``points``, ``boxes``, ``scribbles``, ``size``, ``image``, ``partial``) to the file that has it.
     """
 
     id: str
     images: tuple[Path, ...]
     label: Path | None = None
+    weak: Mapping[str, Path] = field(default_factory=dict, hash=False)
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether there is a mask to measure predictions against; strokes are none."""
+        return self.label is not None and self.label != self.weak.get("scribbles")
 
 
 @dataclass(frozen=True)
@@ -149,6 +163,7 @@ def open_dataset(path: str | os.PathLike[str], *, labels: Literal["auto", "binar
         dataset = _open_paired(folder, described, binary=labels == "binary")
     if not dataset.cases and not dataset.test_cases:
         raise InputError(f"{folder}: the folder holds no images in a known format; it needs images/ and labels/")
+    dataset = _attach_weak_labels(dataset)
     return as_binary_dataset(dataset) if labels == "binary" else dataset
 
 
@@ -377,6 +392,56 @@ def _texts(folder: Path, described: dict[str, Any]) -> dict[str, Any]:
         "description": str(described.get("description", "")),
         "licence": str(described.get("licence") or described.get("license") or ""),
     }
+
+
+def _attach_weak_labels(dataset: DatasetFolder) -> DatasetFolder:
+    """Return the dataset with its cases' points, boxes, scribbles and rows in the tables of the folder.
+
+    Raises
+    ------
+    InputError
+        A table that speaks of a case that is not there, or scribbles in a dataset without a label ``ignore``.
+    """
+    weak: dict[str, dict[str, Path]] = {case.id: {} for case in dataset.cases}
+    stray: list[Path] = []
+    for kind in ("points", "boxes", "scribbles"):
+        for path in _label_files(dataset.path / kind, images=kind != "boxes", tables=kind != "scribbles"):
+            name = stem_of(path) if suffix_of(path) else path.stem
+            if name in weak:
+                weak[name][kind] = path
+            else:
+                stray.append(path)
+    for kind, table in TABLES.items():
+        path = dataset.path / table
+        for name, where in case_names(path).items() if path.is_file() else ():
+            if name not in weak:
+                raise InputError(f"{where}: there is no case {name!r}{suggest(name, weak)}")
+            weak[name][kind] = path
+    if any("scribbles" in files for files in weak.values()) and dataset.ignore_label is None:
+        raise InputError(
+            f"{dataset.path / 'scribbles'}: labels.json must name the value of voxels without a stroke, as in "
+            '{"background": 0, "vessel": 1, "ignore": 255}'
+        )
+    if not any(weak.values()) and not stray:
+        return dataset
+    cases = [
+        dataclasses.replace(case, label=case.label or weak[case.id].get("scribbles"), weak=weak[case.id])
+        for case in dataset.cases
+    ]
+    labels = dataset.labels or {"foreground": 1}
+    strays = (*dataset.stray_labels, *stray)
+    return dataclasses.replace(dataset, cases=tuple(cases), labels=labels, stray_labels=strays)
+
+
+def _label_files(folder: Path, *, images: bool, tables: bool) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".")
+        and ((images and suffix_of(path) is not None) or (tables and path.suffix.lower() in (".csv", ".json")))
+    ]
 
 
 def _unused(folder: Path, used: set[Path]) -> tuple[Path, ...]:

@@ -4,7 +4,7 @@ Everything random about a batch is drawn from (seed, step, rank). A run that was
 batches as one that was not, with no state of a generator to save.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapewright.data.augment import BatchAugmentation
+from shapewright.data.mining import PatchGuide
 from shapewright.data.preprocess import UNKNOWN
+from shapewright.data.supervision import Points, Supervision
 from shapewright.data.task import Task
 from shapewright.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-ImageTargets = Callable[[NDArray[np.uint8], tuple[float, ...]], dict[str, NDArray[np.float32]]]
-"""Whole-image targets of a method: class indices and spacing to named arrays [N, *spatial]."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +37,41 @@ class TrainingCase:
     spacing
         Voxel size in mm.
     targets
-        Signed distances or other whole-image targets of the method, [N, *spatial] each.
+        What the method made of the whole image, see :meth:`shapewright.training.method.Method.image_targets`.
+    supervision
+        What is known about the case, positions on this array's grid.
     """
 
     id: str
     image: NDArray[np.float32]
     labels: NDArray[np.uint8]
     spacing: tuple[float, ...]
-    targets: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    targets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    supervision: Supervision = field(default=Supervision("dense"))
+    partly_known: bool = field(init=False)
     foreground: Mapping[int, NDArray[np.int32]] = field(init=False)
 
     def __post_init__(self) -> None:
         flat = self.labels.ravel()
-        present = [int(k) for k in np.unique(flat) if k not in (0, UNKNOWN)]
-        positions = {k: np.flatnonzero(flat == k).astype(np.int32) for k in present}
-        object.__setattr__(self, "foreground", positions)
+        present = [int(k) for k in np.unique(flat)]
+        object.__setattr__(self, "partly_known", UNKNOWN in present)
+        unlabelled = set(present) == {UNKNOWN}
+        leave_out = (UNKNOWN,) if self.supervision.mask in ("sparse", "scribbles") else (0, UNKNOWN)
+        positions = {k: np.flatnonzero(flat == k).astype(np.int32) for k in present if k not in leave_out}
+        object.__setattr__(self, "foreground", self._objects() if unlabelled else positions)
+
+    def _objects(self) -> dict[int, NDArray[np.int32]]:
+        """Return the voxels of points and the middles of boxes, by class, of a case without a mask."""
+        shape, known = self.labels.shape, self.supervision
+        if known.points is not None:
+            voxels, classes = known.points.voxels(shape), known.points.classes
+        elif known.boxes is not None:
+            middle = (known.boxes.first + known.boxes.last) / 2
+            voxels, classes = Points(middle, known.boxes.classes).voxels(shape), known.boxes.classes
+        else:
+            return {}
+        flat = np.ravel_multi_index(tuple(voxels.T), shape).astype(np.int32)
+        return {int(k): flat[classes == k] for k in np.unique(classes)}
 
 
 @dataclass(frozen=True)
@@ -71,12 +90,14 @@ class PatchBatches:
         Seed of the run.
     foreground_share
         Share of a batch's patches that are centred on a voxel of a class drawn uniformly among the case's classes;
-        the others lie anywhere. At least one patch of a batch is of each kind where the share is neither 0 nor 1 and
-        the batch has two or more.
+        the others lie anywhere (in a sparse mask: on any known voxel, background included). At least one patch of a
+        batch is of each kind where the share is neither 0 nor 1 and the batch has two or more.
     augmentation
         Applied to every batch; None leaves patches as they are.
     rank, world
         This process and the number of processes; together they see every case once per pass.
+    guide
+        Says where the network is wrong; cases and centres are then drawn in proportion to that.
     """
 
     cases: Sequence[TrainingCase]
@@ -87,6 +108,7 @@ class PatchBatches:
     augmentation: BatchAugmentation | None = None
     rank: int = 0
     world: int = 1
+    guide: PatchGuide | None = None
 
     def __post_init__(self) -> None:
         if not self.cases:
@@ -101,14 +123,16 @@ class PatchBatches:
         -------
         dict
             ``image`` [B, C, *patch] float32, ``labels`` [B, *patch] int64, ``mask`` [B, 1, *patch] bool where voxels
-            are unknown, and one entry [B, N, *patch] for each of the method's targets.
+            are unknown, and one entry [B, N, *patch], or [B, N], for each of the method's targets.
         """
         import torch
 
         random = np.random.default_rng([self.seed, step, self.rank])
+        if self.guide is not None:
+            self.guide.follow(step)
         patches = [self._patch(self._case(step, slot), slot, random) for slot in range(self.batch_size)]
         batch = {name: torch.from_numpy(np.stack([patch[name] for patch in patches])) for name in patches[0]}
-        if self.task.ignore_label is not None:
+        if self.masked:
             known = batch["labels"] != UNKNOWN
             batch["mask"] = known[:, None]
             batch["labels"] = batch["labels"] * known
@@ -116,9 +140,20 @@ class PatchBatches:
             batch = self.augmentation(batch, random)
         return batch
 
+    @property
+    def masked(self) -> bool:
+        """Whether batches say which voxels are known."""
+        return self.task.ignore_label is not None or any(case.partly_known for case in self.cases)
+
     def _case(self, step: int, slot: int) -> TrainingCase:
         """Return the case of one slot: a new random order for every pass over the cases."""
         position = (step * self.world + self.rank) * self.batch_size + slot
+        if self.guide is not None:
+            hard = self.guide.case(
+                [case.id for case in self.cases], np.random.default_rng([self.seed, 1_000_033, position])
+            )
+            if hard is not None:
+                return self.cases[hard]
         lap, place = divmod(position, len(self.cases))
         order = np.random.default_rng([self.seed, 1_000_003, lap]).permutation(len(self.cases))
         return self.cases[int(order[place])]
@@ -131,20 +166,29 @@ class PatchBatches:
         start = [_start(c, s, n) for c, s, n in zip(centre, size, case.labels.shape, strict=True)]
         arrays: dict[str, tuple[NDArray[Any], str]] = {
             "image": (case.image, "constant"),
-            "labels": (case.labels[None], "constant"),
-            **{name: (target, "edge") for name, target in case.targets.items()},
+            "labels": (case.labels[None], "unknown" if case.partly_known else "constant"),
         }
+        for name, target in case.targets.items():
+            if target.ndim > 1:
+                arrays[name] = (target, "edge" if np.issubdtype(target.dtype, np.floating) else "unknown")
         patch = {name: crop(array, start, size.tolist(), mode) for name, (array, mode) in arrays.items()}
         if self.task.spatial_dims < self.task.image_dims:
             patch = {name: array[:, 0] for name, array in patch.items()}
         patch["labels"] = patch["labels"][0].astype(np.int64)
-        return patch
+        return patch | {name: target for name, target in case.targets.items() if target.ndim == 1}
 
     def _centre(self, case: TrainingCase, slot: int, random: np.random.Generator) -> NDArray[np.int64]:
         """Return the voxel in the patch's middle."""
         shape = np.array(case.labels.shape)
+        if self.guide is not None:
+            hard = self.guide.centre(case.id, slot < self._foreground_slots(random), random)
+            if hard is not None:
+                return hard
         if case.foreground and slot < self._foreground_slots(random):
             positions = case.foreground[random.choice(list(case.foreground))]
+            return np.array(np.unravel_index(positions[random.integers(len(positions))], tuple(shape)))
+        if case.supervision.mask in ("sparse", "scribbles") and case.foreground:  # an unknown patch teaches nothing
+            positions = np.concatenate(list(case.foreground.values()))
             return np.array(np.unravel_index(positions[random.integers(len(positions))], tuple(shape)))
         return random.integers(0, shape)
 
@@ -170,7 +214,7 @@ def crop(array: NDArray[Any], start: Sequence[int], size: Sequence[int], mode: s
     Parameters
     ----------
     mode
-        ``constant`` pads with 0, ``edge`` repeats the border.
+        ``constant`` pads with 0, ``unknown`` with 255, ``edge`` repeats the border.
 
     Examples
     --------
@@ -184,5 +228,7 @@ def crop(array: NDArray[Any], start: Sequence[int], size: Sequence[int], mode: s
         padding.append((max(-first, 0), max(last - length, 0)))
     part = array[tuple(inside)]
     if any(before or after for before, after in padding):
-        return np.pad(part, padding, mode="edge" if mode == "edge" else "constant")
+        if mode == "edge":
+            return np.pad(part, padding, mode="edge")
+        return np.pad(part, padding, constant_values=UNKNOWN if mode == "unknown" else 0)
     return np.ascontiguousarray(part)

@@ -84,8 +84,9 @@ def normalise_intensity(array: NDArray[np.float32], how: str) -> NDArray[np.floa
     """Normalise each channel of [C, *spatial].
 
     ``volume`` clips at the 0.5th and 99.5th percentiles, then gives mean 0 and standard deviation 1: scanners and
-    scales differ, and a few bright voxels must not set the range. A constant channel becomes 0. ``none`` changes
-    nothing.
+    scales differ, and a few bright voxels must not set the range. A constant channel becomes 0. ``nonzero_mean``
+    divides by the mean of the voxels that are not 0, and leaves 0, the outside of a skull-stripped brain, at 0.
+    ``none`` changes nothing.
 
     Examples
     --------
@@ -94,9 +95,14 @@ def normalise_intensity(array: NDArray[np.float32], how: str) -> NDArray[np.floa
     """
     if how == "none":
         return array
-    if how != "volume":
-        raise unknown("normalisation", how, ["volume", "none"])
+    if how not in ("volume", "nonzero_mean"):
+        raise unknown("normalisation", how, ["volume", "nonzero_mean", "none"])
     result = np.empty_like(array)
+    if how == "nonzero_mean":
+        for channel, values in enumerate(array):
+            mean = float(np.abs(values[values != 0].mean())) if values.any() else 0.0
+            result[channel] = values / mean if mean > 0 else values
+        return result
     for channel, values in enumerate(array):
         low, high = np.percentile(values, [0.5, 99.5])
         clipped = np.clip(values, low, high)

@@ -1,5 +1,6 @@
 """What a dataset folder holds, in numbers."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from shapewright.data.folder import CaseFiles, DatasetFolder
 from shapewright.data.image import Geometry
+from shapewright.data.kinds import Kind
 
 
 @dataclass
@@ -27,6 +29,8 @@ class CaseFacts:
         Image file to a fingerprint of its values.
     counts
         Label value to number of samples, or None without a readable label.
+    kinds
+        Kinds of label, see :data:`shapewright.data.kinds.KINDS`; empty where they cannot be read.
     """
 
     case: CaseFiles
@@ -34,6 +38,7 @@ class CaseFacts:
     channels: int = 0
     contents: dict[Path, str] = field(default_factory=dict)
     counts: dict[int, int] | None = None
+    kinds: tuple[Kind, ...] = ()
 
 
 def summarise(facts: Sequence[CaseFacts], dataset: DatasetFolder) -> dict[str, Any]:
@@ -45,6 +50,7 @@ def summarise(facts: Sequence[CaseFacts], dataset: DatasetFolder) -> dict[str, A
         "licence": dataset.licence,
         "cases": len(dataset.cases),
         "labelled": sum(case.label is not None for case in dataset.cases),
+        "supervision": dict(Counter(kind for fact in facts if fact.case in dataset.cases for kind in fact.kinds)),
         "test_cases": len(dataset.test_cases),
         "channels": list(dataset.channels),
         "shapes": _ranges([geometry.spatial_shape for geometry in geometries]),

@@ -5,6 +5,8 @@ from shapewright.geometry.components import holes as holes
 from shapewright.geometry.components import largest_component as largest_component
 from shapewright.geometry.distance import distance_transform as distance_transform
 from shapewright.geometry.distance import label_distance as label_distance
+from shapewright.geometry.extent import extents as extents
+from shapewright.geometry.extent import flip_extents as flip_extents
 from shapewright.geometry.geodesic import geodesic_distance as geodesic_distance
 from shapewright.geometry.objects import ObjectRow as ObjectRow
 from shapewright.geometry.objects import object_table as object_table

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+from shapewright.data.kinds import Kind
 from shapewright.errors import unknown
 
 Preset = Literal["default", "fast", "toy", "paper"]
@@ -40,7 +41,8 @@ class MethodInfo:
     spatial_dims
         Ranks of images it works on.
     supervision
-        Kinds of labels it can use.
+        Kinds of labels it learns from, words of :data:`shapewright.data.kinds.KINDS`; a case with any of them
+        trains.
     tags
         Words to find it by.
     """
@@ -52,7 +54,7 @@ class MethodInfo:
     link: str = ""
     task: str = "segmentation"
     spatial_dims: tuple[int, ...] = (2, 3)
-    supervision: tuple[str, ...] = ("dense",)
+    supervision: tuple[Kind, ...] = ("dense",)
     tags: tuple[str, ...] = ()
     package: str = field(default="", compare=False)
 

@@ -6,13 +6,23 @@ from typing import TYPE_CHECKING, Any
 from shapewright.networks.config import NetworkConfig
 
 if TYPE_CHECKING:
+    from shapewright.networks.additive_unet import AdditiveUNet as AdditiveUNet
     from shapewright.networks.bimonn import BiMoNN as BiMoNN
     from shapewright.networks.binarization import binarize as binarize
+    from shapewright.networks.discriminator import Discriminator as Discriminator
+    from shapewright.networks.fcn8s import FCN8s as FCN8s
     from shapewright.networks.segmentation import build_network as build_network
 
-_MODULES = {"BiMoNN": "bimonn", "binarize": "binarization", "build_network": "segmentation"}
+_MODULES = {
+    "AdditiveUNet": "additive_unet",
+    "BiMoNN": "bimonn",
+    "Discriminator": "discriminator",
+    "FCN8s": "fcn8s",
+    "binarize": "binarization",
+    "build_network": "segmentation",
+}
 
-__all__ = ["BiMoNN", "NetworkConfig", "binarize", "build_network"]
+__all__ = ["AdditiveUNet", "BiMoNN", "Discriminator", "FCN8s", "NetworkConfig", "binarize", "build_network"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,28 @@
 """Seeded phantoms and physics.
 
 A phantom is a frozen dataclass of parameters with ``generate(count, *, seed)``, which returns images
-``[N, 1, *spatial]`` (float32) and labels ``[N, *spatial]`` (uint8). Image *i* of a seed depends on the seed and *i*
-alone: asking for more images later extends the set without changing it.
+``[N, channels, *spatial]`` (float32) and labels ``[N, *spatial]`` (uint8). Image *i* of a seed depends on the seed
+and *i* alone: asking for more images later extends the set without changing it. Where classes overlap
+(:class:`FundusPhantom`), masks ``[N, classes, *spatial]`` (bool) stand in place of labels. Binary phantoms return bool.
 """
 
+from shapewright.simulate.brain import BrainPhantom
 from shapewright.simulate.diskorect import Diskorect, JointPhantom, noisy_sticks
+from shapewright.simulate.fundus import FUNDUS_CLASSES, FundusPhantom
+from shapewright.simulate.glands import GlandPhantom
+from shapewright.simulate.isointense import IsointensePhantom
 from shapewright.simulate.small_lesion import SmallLesionPhantom
+from shapewright.simulate.texture_cells import TextureCellsPhantom
 
-__all__ = ["Diskorect", "JointPhantom", "SmallLesionPhantom", "noisy_sticks"]
+__all__ = [
+    "FUNDUS_CLASSES",
+    "BrainPhantom",
+    "Diskorect",
+    "FundusPhantom",
+    "GlandPhantom",
+    "IsointensePhantom",
+    "JointPhantom",
+    "SmallLesionPhantom",
+    "TextureCellsPhantom",
+    "noisy_sticks",
+]

@@ -1,5 +1,6 @@
 """From a dataset's folder to prepared cases."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,16 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shapewright.data import CaseFiles, DatasetFolder, Image, load_case, open_dataset, read_split, samples, split_cases
-from shapewright.data.patches import ImageTargets, TrainingCase
+from shapewright.data.kinds import usable
+from shapewright.data.patches import TrainingCase
 from shapewright.data.preprocess import UNKNOWN, prepare_image, prepare_labels, target_shape
+from shapewright.data.supervision import Supervision
 from shapewright.data.task import Task, choose_patch_size, choose_spacing
+from shapewright.data.weak_labels import load_supervision
 from shapewright.errors import InputError
 from shapewright.training.config import PrepareConfig, SplitConfig
 
 SAMPLE_PREFIX = "sample:"
 SPLITS = ("train", "val", "test")
+
+ImageTargets = Callable[[TrainingCase], Mapping[str, NDArray[Any]]]
+"""What a method makes of a whole image, :meth:`shapewright.training.method.Method.image_targets`."""
 
 Split = Mapping[str, tuple[CaseFiles, ...]]
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
@@ -25,12 +33,13 @@ Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 @dataclass(frozen=True)
 class LoadedCase:
-    """A labelled case in canonical orientation, as read."""
+    """A case in canonical orientation, as read; ``labels`` is None without a mask."""
 
     id: str
     split: str
     image: Image
-    labels: Image
+    labels: Image | None
+    supervision: Supervision
 
 
 def open_data(source: str, *, binary: bool = False) -> DatasetFolder:
@@ -40,19 +49,41 @@ def open_data(source: str, *, binary: bool = False) -> DatasetFolder:
     return open_dataset(path, labels="binary" if binary else "auto")
 
 
-def split_dataset(dataset: DatasetFolder, config: SplitConfig) -> Split:
-    """Return the labelled cases of each split.
+def split_dataset(dataset: DatasetFolder, config: SplitConfig, supervision: Sequence[str] = ("dense",)) -> Split:
+    """Return the cases of each split.
+
+    Cases with a mask are split; the others, which nothing can be measured against, all train.
+
+    Parameters
+    ----------
+    dataset, config
+        The folder, and how to split it.
+    supervision
+        Kinds of label that the method can use; cases without a mask join where they have one of them.
 
     Raises
     ------
     InputError
-        No labelled case, an invalid pattern, or a split file that does not fit the folder.
+        No case to train on, an invalid pattern, or a split file that does not fit the folder.
     """
-    labelled = {case.id: case for case in dataset.cases if case.label is not None}
-    if not labelled:
+    labelled = {case.id: case for case in dataset.cases if case.has_mask}
+    weak = {case.id: case for case in dataset.cases if not case.has_mask and usable(_kinds(case), supervision)}
+    if not labelled and not weak:
         raise InputError(f"{dataset.path} has no labelled case to train on; see shapewright doctor {dataset.path}")
+    names: Mapping[str, Sequence[str]]
     if config.file is not None:
-        names = read_split(Path(config.file), list(labelled))
+        file = Path(config.file)
+        mentioned = {name for cases in read_split(file).values() for name in cases}
+        without = {case.id for case in dataset.cases if not case.has_mask} & mentioned
+        names = read_split(file, [*labelled, *without])
+        unmeasured = [name for split in ("val", "test") for name in names.get(split, ()) if name in without]
+        if unmeasured:
+            raise InputError(f"{file}: {unmeasured[0]} has no mask to measure against; it can only train")
+        able = {**labelled, **weak}
+        names = {split: [name for name in members if name in able] for split, members in names.items()}
+        labelled = able
+    elif not labelled:
+        return {"train": tuple(weak.values()), "val": (), "test": ()}
     else:
         train = 1.0 - config.validation - config.test
         names = split_cases(
@@ -61,11 +92,18 @@ def split_dataset(dataset: DatasetFolder, config: SplitConfig) -> Split:
             fractions={"train": train, "val": config.validation, "test": config.test},
             group_by=config.group_by,
         )
+        names = {**names, "train": (*names["train"], *weak)}
+        labelled |= weak
     return {split: tuple(labelled[name] for name in names.get(split, ())) for split in SPLITS}
 
 
+def _kinds(case: CaseFiles) -> tuple[str, ...]:
+    """Return the kinds of label of a case without a mask, by its files."""
+    return tuple(kind for kind in case.weak if kind != "partial") or ("unlabelled",)
+
+
 def load_cases(dataset: DatasetFolder, split: Split, track: Track) -> list[LoadedCase]:
-    """Read the labelled cases of all splits.
+    """Read the cases of all splits.
 
     Raises
     ------
@@ -76,17 +114,37 @@ def load_cases(dataset: DatasetFolder, split: Split, track: Track) -> list[Loade
     loaded = []
     for name, case in track(planned, "reading"):
         image, labels = load_case(case, dataset)
-        assert labels is not None
         _check_values(case, image, labels)
-        loaded.append(LoadedCase(case.id, name, image.canonical(), labels.canonical()))
+        image = image.canonical()
+        labels = labels and labels.canonical()
+        supervision = load_supervision(case, dataset, image, labels)
+        loaded.append(LoadedCase(case.id, name, image, labels, supervision))
     return loaded
 
 
-def _check_values(case: CaseFiles, image: Image, labels: Image) -> None:
+def usable_cases(cases: Sequence[LoadedCase], supervision: Sequence[str], method: str) -> list[LoadedCase]:
+    """Return the cases without those that would train, but have no label that the method can use.
+
+    Raises
+    ------
+    InputError
+        No case to train on is left.
+    """
+    kept = [case for case in cases if case.split != "train" or usable(case.supervision.kinds, supervision)]
+    if any(case.split == "train" for case in kept):
+        return kept
+    there = sorted({kind for case in cases if case.split == "train" for kind in case.supervision.kinds})
+    raise InputError(
+        f"{method} learns from {' or '.join(supervision)} labels; the cases to train on have {', '.join(there)}. "
+        "shapewright doctor DATA says which methods fit"
+    )
+
+
+def _check_values(case: CaseFiles, image: Image, labels: Image | None) -> None:
     """Refuse before training what would only be noticed when the held-out cases are measured."""
     if not np.isfinite(image.array).all():
         raise InputError(f"{case.images[0]} holds NaN or infinite values; see shapewright doctor")
-    if labels.array.min() < 0:
+    if labels is not None and labels.array.min() < 0:
         raise InputError(f"{case.label}: label values must not be negative; found {int(labels.array.min())}")
 
 
@@ -126,10 +184,17 @@ def plan_task(dataset: DatasetFolder, cases: Sequence[LoadedCase], config: Prepa
 
 
 def prepare_case(case: LoadedCase, task: Task, targets: ImageTargets) -> TrainingCase:
-    """Return a case as training sees it, with the method's whole-image targets."""
+    """Return a case as training sees it, with what the method made of the whole image."""
     prepared = prepare_image(case.image, task)
-    labels = prepare_labels(case.labels, task)
-    return TrainingCase(case.id, prepared.array, labels, prepared.spacing, targets(labels, prepared.spacing))
+    shape = prepared.array.shape[1:]
+    labels = np.full(shape, UNKNOWN, np.uint8) if case.labels is None else prepare_labels(case.labels, task)
+    supervision = case.supervision.resized(case.image.spatial_shape, shape)
+    plain = TrainingCase(case.id, prepared.array, labels, prepared.spacing, supervision=supervision)
+    made = dict(targets(plain))
+    if not made:
+        return plain
+    made_labels = made.pop("labels", labels[None])[0]
+    return dataclasses.replace(plain, labels=made_labels, targets=made)
 
 
 def summarise_data(dataset: DatasetFolder, source: str, task: Task, cases: Sequence[LoadedCase]) -> dict[str, Any]:
@@ -149,6 +214,7 @@ def summarise_data(dataset: DatasetFolder, source: str, task: Task, cases: Seque
                 "split": case.split,
                 "shape": list(case.image.spatial_shape),
                 "spacing": [round(value, 6) for value in case.image.spacing],
+                "supervision": list(case.supervision.kinds),
                 "volumes_ml": _volumes(case.labels, task),
             }
             for case in cases
@@ -156,7 +222,9 @@ def summarise_data(dataset: DatasetFolder, source: str, task: Task, cases: Seque
     }
 
 
-def _volumes(labels: Image, task: Task) -> dict[str, float]:
-    """Return each label's volume in ml."""
+def _volumes(labels: Image | None, task: Task) -> dict[str, float]:
+    """Return each label's volume in ml; nothing without a mask."""
+    if labels is None:
+        return {}
     voxel = float(np.prod(labels.spacing)) / 1000
     return {name: round(float((labels.array == value).sum()) * voxel, 6) for name, value in task.labels.items()}

@@ -15,7 +15,7 @@ import yaml
 from shapewright.errors import InputError, check_number, suggest
 
 Schedule = Literal["cosine", "constant", "plateau", "polynomial"]
-Normalisation = Literal["volume", "none"]
+Normalisation = Literal["volume", "nonzero_mean", "none"]
 
 T = TypeVar("T")
 
@@ -71,7 +71,8 @@ class PrepareConfig:
         rather than 1, so that background without foreground is seen as well.
     normalise
         ``volume``: every image to mean 0 and standard deviation 1 between its 0.5th and 99.5th percentiles;
-        ``none``: intensities as they are.
+        ``nonzero_mean``: divided by the mean of the voxels that are not 0, for skull-stripped images; ``none``:
+        intensities as they are.
     binary
         Treat every non-zero label value as one class (instance labels).
     """
@@ -197,12 +198,19 @@ class InferenceConfig:
         Share by which neighbouring inference windows overlap.
     mirror
         Average the prediction over mirrored copies along the axes that training flipped.
+    rotate
+        Average the prediction over copies turned by 180 degrees about every axis: 4 in 3D, 2 in 2D.
+    window
+        How much a window's voxels count where windows overlap: ``gaussian``, or ``spline``, a quadratic B-spline that
+        falls off more slowly.
     batch_size
         Windows evaluated at once.
     """
 
     overlap: float = 0.5
     mirror: bool = False
+    rotate: bool = False
+    window: Literal["gaussian", "spline"] = "gaussian"
     batch_size: int = 2
 
     def __post_init__(self) -> None:

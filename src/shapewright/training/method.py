@@ -1,12 +1,15 @@
 """What a method is: a protocol, not a base class with a loop."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+
+from shapewright.data.patches import TrainingCase
 
 Batch = Mapping[str, Tensor]
 
@@ -51,10 +54,6 @@ class Method(Protocol):
 
     A method is a ``torch.nn.Module`` whose parameters are everything that is learned. ``training`` runs it in
     Lightning; any other loop can call the same two functions.
-
-    A method may have one more function, ``finish(cases, validation, folder)``: after the last epoch it is called with
-    the best weights, the prepared cases and the run's folder; it may change the weights, which become those of
-    ``best.safetensors``, and write files of its own. It is called again if it was interrupted.
     """
 
     def step(self, batch: Batch, progress: Progress) -> Step:
@@ -70,6 +69,45 @@ class Method(Protocol):
         """Return class probabilities [B, K, *spatial] of an image [B, C, *spatial]."""
         ...
 
-    def image_targets(self, labels: NDArray[np.uint8], spacing: tuple[float, ...]) -> dict[str, NDArray[np.float32]]:
-        """Return arrays [N, *spatial] made once from a whole image's labels and cropped with every patch."""
+    def image_targets(self, case: TrainingCase) -> Mapping[str, NDArray[Any]]:
+        """Return arrays made once from a whole training image and what is known about it.
+
+        The type of an array says what it is: floating point [N, *spatial] are distances in mm and uint8
+        [N, *spatial] class indices (255 unknown), both cropped and turned with every patch; [N] are facts about the
+        case, such as its object's size, and reach ``step`` as [B, N]. The entry ``labels``, uint8 [1, *spatial],
+        replaces the case's labels. ``case.supervision`` holds points, boxes and all else that is known.
+        """
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """An optional hook: what a method computes from all training cases before the first step."""
+
+    def prepare(self, cases: Sequence[TrainingCase]) -> None:
+        """Keep facts about the data set, such as class frequencies, in buffers, so that checkpoints hold them."""
+        ...
+
+
+@runtime_checkable
+class Mining(Protocol):
+    """An optional hook: a method that says, once per epoch, where its patches are to be taken."""
+
+    def patch_density(self, case: TrainingCase, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return how much every voxel [*spatial] is worth as the centre of a patch, not negative.
+
+        ``probabilities`` [K, *spatial] are the present network's for the whole training image.
+        """
+        ...
+
+
+@runtime_checkable
+class Finishing(Protocol):
+    """An optional hook: what a method does with the best weights when training is over."""
+
+    def finish(self, cases: Sequence[TrainingCase], validation: Sequence[TrainingCase], folder: Path) -> None:
+        """Change the weights, which become those of the best checkpoint, and write files into the run's folder.
+
+        Called on the CPU by one process; called again where it was interrupted.
+        """
         ...

@@ -86,6 +86,8 @@ class Predictor:
             overlap=inference.overlap,
             batch_size=inference.batch_size,
             mirror=self.config.augment.flip if inference.mirror else (),
+            rotate=inference.rotate,
+            window=inference.window,
         )
         return prepared.restore(result.cpu().numpy())
 
@@ -239,7 +241,8 @@ def evaluate_run(
     for case in track(cases, "measuring"):
         _, truth = load_case(case, dataset)
         assert truth is not None
-        rows += score_case(case.id, predicted[case.id], truth, predictor.task.labels, tolerance)
+        task = predictor.task
+        rows += score_case(case.id, predicted[case.id], truth, task.labels, tolerance, ignore_label=task.ignore_label)
     files = {
         case.id: {
             "image": [str(path.resolve()) for path in case.images],
@@ -321,14 +324,17 @@ def score_case(
     *,
     topology: bool = False,
     binary: bool = False,
+    ignore_label: int | None = None,
 ) -> list[CaseScores]:
-    """Return one row of metrics per label of a case."""
+    """Return one row of metrics per label of a case; nothing predicted on ignored voxels counts."""
     found = read_labels(prediction)
     if found.spatial_shape != truth.spatial_shape:
         raise InputError(
             f"{prediction} has shape {found.spatial_shape}, but its truth {truth.path} has {truth.spatial_shape}"
         )
     values = (found.array[0] != 0).astype(np.uint8) if binary else found.array[0]
+    if ignore_label is not None:
+        values = np.where(truth.array[0] == ignore_label, 0, values)
     names = {"foreground": 1} if binary and labels is None else labels
     scores = evaluate(
         values, truth.array[0], spacing=truth.spacing, labels=names, tolerance=tolerance, topology=topology

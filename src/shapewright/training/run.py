@@ -110,6 +110,7 @@ def train(
     out: Path,
     *,
     resume: bool = False,
+    supervision: Sequence[str] = ("dense", "sparse"),
     title: str | None = None,
     track: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, _: items,
     command: Sequence[str] = (),
@@ -126,6 +127,8 @@ def train(
         The run's folder; must be new or empty unless ``resume``.
     resume
         Continue an interrupted run exactly.
+    supervision
+        Kinds of label that the method can use, ``shapewright.methods.info(name).supervision``.
     title
         Text of the progress bar; the method's name by default.
     track
@@ -142,18 +145,27 @@ def train(
     """
     import torch
 
-    from shapewright.training.cases import load_cases, open_data, plan_task, prepare_case, split_dataset, summarise_data
+    from shapewright.training.cases import (
+        load_cases,
+        open_data,
+        plan_task,
+        prepare_case,
+        split_dataset,
+        summarise_data,
+        usable_cases,
+    )
     from shapewright.training.checkpoint import write_atomically
     from shapewright.training.fit import fit
+    from shapewright.training.method import Preparing
 
     folder = RunFolder(out)
     config = _anchored(config)
     _check_folder(folder, config, resume)
     started = datetime.datetime.now(datetime.UTC)
     dataset = open_data(config.data, binary=config.prepare.binary)
-    split = split_dataset(dataset, config.split)
+    split = split_dataset(dataset, config.split, supervision)
     _check_plan(config, split)
-    loaded = load_cases(dataset, split, track)
+    loaded = usable_cases(load_cases(dataset, split, track), supervision, config.method)
     task = plan_task(dataset, loaded, config.prepare)
     if not all(0 <= axis < task.spatial_dims for axis in config.augment.flip):
         raise InputError(f"augment.flip must name axes from 0 to {task.spatial_dims - 1}; got {config.augment.flip}")
@@ -161,11 +173,13 @@ def train(
     method = build(config.settings, task)
     cases = {
         name: [
-            prepare_case(case, task, method.image_targets if name == "train" else lambda *_: {})
+            prepare_case(case, task, method.image_targets if name == "train" else lambda _: {})
             for case in track([case for case in loaded if case.split == name], f"preparing {name}")
         ]
         for name in ("train", "val")
     }
+    if isinstance(method, Preparing):
+        method.prepare(cases["train"])
     summary = summarise_data(dataset, config.data, task, loaded)
     del loaded
     if is_main_process():
@@ -175,8 +189,24 @@ def train(
         write_atomically(folder.config, to_yaml(config).encode())
     fit(method, config, task, cases["train"], cases["val"], out, resume=resume, title=title or config.method)
     if is_main_process():
+        _finish(method, cases["train"], cases["val"], folder)
         write_atomically(folder.environment, _environment(config, command, started, finished=True).encode())
     return folder
+
+
+def _finish(method: Any, cases: Sequence[Any], validation: Sequence[Any], folder: RunFolder) -> None:
+    """Let a method that has something to do after training do it on the best weights."""
+    from shapewright.training.checkpoint import WEIGHTS, load_checkpoint, load_weights, save_checkpoint
+    from shapewright.training.method import Finishing
+
+    if not isinstance(method, Finishing):
+        return
+    best = load_checkpoint(folder.best)
+    load_weights(method, best, folder.best)  # type: ignore[arg-type]  # a method is a module
+    method.to("cpu").eval()  # type: ignore[attr-defined]
+    method.finish(cases, validation, folder.path)
+    state = {**best.state, WEIGHTS: method.state_dict()}  # type: ignore[attr-defined]
+    save_checkpoint(folder.best, state, config=best.config, task=best.task)
 
 
 def _anchored(config: RunConfig) -> RunConfig:

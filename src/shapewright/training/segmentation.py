@@ -1,12 +1,13 @@
 """What segmentation methods share: a network that predicts class probabilities, and regional losses by name."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shapewright.data.patches import TrainingCase
 from shapewright.data.task import Task
 from shapewright.errors import unknown
 from shapewright.losses import CrossEntropyLoss, DiceLoss, GeneralisedDiceLoss, ScheduledSum
@@ -71,6 +72,6 @@ class SegmentationNetwork(nn.Module):
         """Return class probabilities [B, K, *spatial] of an image [B, C, *spatial]."""
         return torch.softmax(self(image).float(), dim=1)
 
-    def image_targets(self, labels: NDArray[np.uint8], spacing: tuple[float, ...]) -> dict[str, NDArray[np.float32]]:  # noqa: ARG002
+    def image_targets(self, case: TrainingCase) -> Mapping[str, NDArray[Any]]:  # noqa: ARG002
         """Return no whole-image targets; methods that need some override this."""
         return {}

@@ -248,7 +248,7 @@ def train_network(
     *,
     steps: int = 200,
     batch_size: int = 8,
-    learning_rate: float = 0.05,
+    learning_rate: float = 0.15,
     activation: float = 0.1,
     seed: int = 0,
 ) -> BiMoNN:

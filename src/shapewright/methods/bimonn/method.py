@@ -5,8 +5,9 @@ search turns it into the program of set operations that explains the training ca
 one call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ class BinaryMorphology(nn.Module):
         background = 1 - found.amax(dim=1, keepdim=True)
         return nn.functional.normalize(torch.cat([background, found], dim=1), p=1, dim=1)
 
-    def image_targets(self, labels: NDArray[np.uint8], spacing: tuple[float, ...]) -> dict[str, NDArray[np.float32]]:  # noqa: ARG002
+    def image_targets(self, case: TrainingCase) -> Mapping[str, NDArray[Any]]:  # noqa: ARG002
         """Return no whole-image targets."""
         return {}
 
@@ -82,7 +83,7 @@ class BinaryMorphology(nn.Module):
         """Search for the program that explains the cases best, keep it as the network's weights, and write it down.
 
         Writes ``program.json``, ``program.txt``, ``program.png`` (a diagram with elements and weights), ``program.py``
-        (plain NumPy) and ``program.onnx`` where the package is there.
+        (plain NumPy).
         """
         trained = binarize(self.network)
         if self.settings.kicks:

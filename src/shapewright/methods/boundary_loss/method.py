@@ -4,9 +4,13 @@ Equation 6 of the paper: ``alpha * L_regional + (1 - alpha) * L_boundary``, with
 ``phi * s`` over voxels and foreground classes (equation 5), phi the signed distance in mm to the class's boundary.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from shapewright.data.patches import TrainingCase
 from shapewright.data.preprocess import UNKNOWN
 from shapewright.data.task import Task
 from shapewright.geometry import class_distance_maps
@@ -58,13 +62,13 @@ class BoundaryLossSegmentation(SegmentationNetwork):
             },
         )
 
-    def image_targets(self, labels: NDArray[np.uint8], spacing: tuple[float, ...]) -> dict[str, NDArray[np.float32]]:
+    def image_targets(self, case: TrainingCase) -> Mapping[str, NDArray[Any]]:
         """Return the signed distance map of every class but the background, on the whole image."""
         if self.settings.maps == "on_the_fly":
             return {}
-        known = np.where(labels == UNKNOWN, 0, labels)
+        known = np.where(case.labels == UNKNOWN, 0, case.labels)
         maps = class_distance_maps(
-            known, self.classes, spacing=spacing, spatial_dims=labels.ndim, convention=self.settings.convention
+            known, self.classes, spacing=case.spacing, spatial_dims=known.ndim, convention=self.settings.convention
         )
         return {MAPS: maps[1:].copy()}  # a view would keep the background's map in memory
 

@@ -9,5 +9,6 @@ METHOD = MethodInfo(
     "other method is compared with.",
     paper="Ronneberger, Fischer, Brox: U-Net, convolutional networks for biomedical image segmentation, MICCAI 2015",
     link="https://arxiv.org/abs/1505.04597",
+    supervision=("dense", "sparse", "scribbles"),
     tags=("baseline", "dice", "cross-entropy", "u-net"),
 )
