@@ -299,10 +299,17 @@ class SetNetwork:
             choices: list[tuple[bool, ...]] = list(itertools.product((False, True), repeat=len(flags)))
         else:
             random = np.random.default_rng(seed)
-            by_kind = [(a, b, c) for c in (False, True) for b in (False, True) for a in (False, True)]
-            sizes = len(joins), len(bises), len(ends)
-            choices = [sum(((v,) * n for v, n in zip(kind, sizes, strict=True)), ()) for kind in by_kind]
-            choices += [tuple(bool(v) for v in random.integers(0, 2, len(flags))) for _ in range(count - len(choices))]
+            layers = [self.units[i][0] % 2 for i in bises]
+            rows = [[False] * len(bises), [n == 0 for n in layers], [n == 1 for n in layers], [True] * len(bises)]
+            choices = [
+                (*[join] * len(joins), *row, *[end] * len(ends))
+                for end in (False, True)
+                for row in rows
+                for join in (False, True)
+            ]
+            while len(choices) < count:
+                choices.append(tuple(bool(value) for value in random.integers(0, 2, len(flags))))
+            choices = list(dict.fromkeys(choices))
         for choice in choices[:count]:
             other = self.copy()
             for (_, i), value, kind in zip(flags, choice, [a is self.state.meet for a, _ in flags], strict=True):

@@ -61,6 +61,8 @@ class FittedMorphology:
         Scores after the gradient descent and at the end, on the validation pairs.
     start
         What the search's best result began as: ``trained`` or ``simple``; ``none`` without search.
+    before
+        The best network of the gradient descent, None without.
     seconds
         Time of the gradient descent and of the search.
     """
@@ -72,6 +74,7 @@ class FittedMorphology:
     trained: Scores
     final: Scores
     start: str
+    before: BiMoNN | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -184,7 +187,7 @@ def fit_morphology(
         network, start = trained[1], "none"
     else:
         network = BiMoNN(channels, kernel_size, spatial_dims)
-        found, start = discover(networks, *parts[0], *parts[1], Architecture.of(network), kicks=kicks, seed=seed)
+        found, start = discover(networks, parts[0], parts[1], Architecture.of(network), kicks=kicks, seed=seed)
         found.write(network)
     final = score(network, *parts[1], border)
     report(f"found {channels}: Dice {final.binary:.4f}, {final.activated:.0%} of the neurons activated")
@@ -197,6 +200,7 @@ def fit_morphology(
         trained=trained[0] if trained else Scores(float("nan"), float("nan"), float("nan")),
         final=final,
         start=start,
+        before=trained[1] if trained else None,
         seconds=seconds,
     )
 
@@ -228,7 +232,7 @@ def _simplest(
     for hidden in ((), (1,), (2,), (3,)):
         channels = (inputs, *(max(count * inputs, count * outputs) for count in hidden), outputs)
         network = BiMoNN(channels, kernel_size, spatial_dims)
-        found, _ = discover([], *training, *validation, Architecture.of(network), kicks=120, seed=seed)
+        found, _ = discover([], training, validation, Architecture.of(network), kicks=120, seed=seed)
         found.write(network)
         dice = score(network, *validation, (kernel_size // 2,) * spatial_dims).binary
         report(f"tried {channels}: Dice {dice:.4f}")
@@ -285,7 +289,7 @@ def train_network(
         loss = balanced_cross_entropy(network(x), x, y, valid)
         loss = loss + activation * ((step + 1) / steps) ** 2 * activation_penalty(network)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     return network
@@ -352,8 +356,8 @@ def fit_cases(
         count = max(2 * len(pairs), 4 * max(8, _SEARCH_PIXELS // int(np.prod(window))))
         padded = [(_at_least(x, window), _at_least(y, window)) for x, y in pairs]
         windows = [_window(*padded[i % len(padded)], window, random) for i in range(count)]
-        parts += [np.stack([x for x, _ in windows]), np.stack([y for _, y in windows])]
-    found, _ = discover([network], *parts, architecture, kicks=kicks, seed=seed)
+        parts.append((np.stack([x for x, _ in windows]), np.stack([y for _, y in windows])))
+    found, _ = discover([network], parts[0], parts[1], architecture, kicks=kicks, seed=seed)
     found.write(network)
 
 
@@ -365,10 +369,8 @@ def _at_least(image: Masks, window: Sequence[int]) -> Masks:
 
 def discover(
     networks: Sequence[BiMoNN],
-    inputs: Masks,
-    targets: Masks,
-    validation_inputs: Masks,
-    validation_targets: Masks,
+    training: tuple[Masks, Masks],
+    validation: tuple[Masks, Masks],
     architecture: Architecture,
     *,
     kicks: int,
@@ -380,13 +382,12 @@ def discover(
     and it goes on. Of the results, the validation pairs choose the best.
     """
     random = np.random.default_rng([seed, 2])
+    inputs, targets = training
     window = window_size(inputs.shape[2:], architecture.reach)
     count = max(8, _SEARCH_PIXELS // int(np.prod(window)))
     pool = _pool(inputs, targets, window, max(len(inputs), 4 * count), random)
     everything = Pairs(*pool, architecture)
-    held = Pairs(
-        *_pool(validation_inputs, validation_targets, window, max(len(validation_inputs), count), random), architecture
-    )
+    held = Pairs(*_pool(*validation, window, max(len(validation[0]), count), random), architecture)
     looked_at = np.arange(len(pool[0])) < count
     simple = SetNetwork(architecture)
     beginnings = {
@@ -410,7 +411,7 @@ def discover(
         network.centre(everything)
         results.append((network.cost(held), network, name))
         if results[-1][0] <= 0:
-            break
+            break  # nothing can be better
     _, network, name = min(results, key=lambda entry: entry[0])
     return network, name
 
