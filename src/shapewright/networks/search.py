@@ -398,8 +398,8 @@ def _moved(element: NDArray[np.bool_], step: NDArray[np.int64]) -> NDArray[np.bo
 
 def search(
     begin: Sequence[SetNetwork], pairs: Pairs, *, seed: int = 0, kicks: int = 100, finalists: int = 6
-) -> tuple[SetNetwork, float]:
-    """Return the best network found from several beginnings, and its cost.
+) -> tuple[SetNetwork, float, int]:
+    """Return the best network found from several beginnings, its cost, and the number of its beginning.
 
     Parameters
     ----------
@@ -420,7 +420,7 @@ def search(
         network = start.copy()
         cost = network.climb(pairs, seed=seed + number, free=False)
         if cost <= 0:
-            return network, cost
+            return network, cost, number
         found.append((cost, number, network))
     found.sort(key=lambda entry: entry[:2])
     best = [(network.climb(pairs, seed=seed), number, network) for _, number, network in found[:finalists]]
@@ -439,5 +439,5 @@ def search(
         trial.centre(pairs)
         if after <= cost:
             best[place] = (after, number, trial)
-    cost, _, network = min(best, key=lambda entry: entry[:2])
-    return network, cost
+    cost, number, network = min(best, key=lambda entry: entry[:2])
+    return network, cost, number

@@ -45,7 +45,7 @@ _BINARY: dict[str, Any] = {
     "prepare": {"normalise": "none", "foreground_share": 0.67, "patch_voxels": 16384},
     "augment": {"spatial": 0.0, "intensity": 0.0},
 }
-_TRAINER: dict[str, Any] = {"learning_rate": 0.15, "weight_decay": 0.0, "batch_size": 8}
+_TRAINER: dict[str, Any] = {"learning_rate": 0.1, "weight_decay": 0.0, "batch_size": 8}
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {**_BINARY, "trainer": {**_TRAINER, "epochs": 10, "steps_per_epoch": 20}},

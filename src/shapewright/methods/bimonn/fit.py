@@ -23,7 +23,8 @@ Report = Callable[[str], None]
 FITS = 0.999  # validation Dice from which an architecture explains the images
 _SEARCH_PIXELS = 80_000  # of the images that the search looks at first
 _WINDOW = 96  # larger images are searched in windows of at least this size
-_STARTS = 64
+_STARTS, _DEEP_STARTS = 64, 8
+_ROUNDS = 4  # how often images that were got wrong are added
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,7 @@ def train_network(
     *,
     steps: int = 200,
     batch_size: int = 8,
-    learning_rate: float = 0.15,
+    learning_rate: float = 0.1,
     activation: float = 0.1,
     seed: int = 0,
 ) -> BiMoNN:
@@ -379,7 +380,8 @@ def discover(
     """Search from trained networks and from simple ones; return the best, and which of the two it came from.
 
     The search looks at some training images (windows of large ones) first; those that its result gets wrong are added
-    and it goes on. Of the results, the validation pairs choose the best.
+    and it goes on. The validation pairs choose between the results, the last of which is completed by the pixels that
+    change nothing on any training image.
     """
     random = np.random.default_rng([seed, 2])
     inputs, targets = training
@@ -389,31 +391,26 @@ def discover(
     everything = Pairs(*pool, architecture)
     held = Pairs(*_pool(*validation, window, max(len(validation[0]), count), random), architecture)
     looked_at = np.arange(len(pool[0])) < count
-    simple = SetNetwork(architecture)
-    beginnings = {
-        "trained": [SetNetwork.nearest(network) for network in networks],
-        "simple": list(simple.starts(_STARTS if len(architecture.kernels) < 3 else 8, seed)),
-    }
-    results = []
-    for name, begin in beginnings.items():
-        if not begin:
-            continue
-        for _ in range(4):
-            pairs = Pairs(pool[0][looked_at], pool[1][looked_at], architecture)
-            network, _ = search(begin, pairs, seed=seed, kicks=kicks if name == "simple" else kicks // 5)
-            program = _program(network, architecture)
-            wrong = _wrong(program(pool[0]), pool[1], architecture.reach) & ~looked_at
-            if not wrong.any() or looked_at.all():
-                break
-            looked_at |= wrong & (np.cumsum(wrong) <= count)
-            begin = [network]
-        network.complete(everything, seed=seed)
-        network.centre(everything)
-        results.append((network.cost(held), network, name))
-        if results[-1][0] <= 0:
-            break  # nothing can be better
-    _, network, name = min(results, key=lambda entry: entry[0])
-    return network, name
+    trained = [SetNetwork.nearest(network) for network in networks]
+    simple = list(SetNetwork(architecture).starts(_STARTS if len(architecture.kernels) < 3 else _DEEP_STARTS, seed))
+    results: list[tuple[float, SetNetwork, str]] = []
+    begin, name = [*trained, *simple], ""
+    for _ in range(_ROUNDS):
+        pairs = Pairs(pool[0][looked_at], pool[1][looked_at], architecture)
+        network, _, number = search(begin, pairs, seed=seed, kicks=kicks)
+        name = name or ("trained" if number < len(trained) else "simple")
+        results.append((network.cost(held), network.copy(), name))
+        program = _program(network, architecture)
+        wrong = _wrong(program(pool[0]), pool[1], architecture.reach) & ~looked_at
+        if not wrong.any() or looked_at.all():
+            break
+        looked_at |= wrong & (np.cumsum(wrong) <= count)
+        begin, kicks = [network], kicks // 3
+    best = min(results, key=lambda entry: entry[0])
+    completed = best[1].copy()
+    completed.complete(everything, seed=seed)
+    completed.centre(everything)
+    return (completed if completed.cost(held) <= best[0] else best[1]), best[2]
 
 
 def _pool(
