@@ -20,6 +20,7 @@ GUIDE = {
     "Data": "data.md",
     "Training": "training.md",
     "Morphology": "morphology.md",
+    "Learning morphology": "bimonn.md",
     "Benchmarks": "benchmarks.md",
     "Architecture": "architecture.md",
 }

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from shapewright.arrays import AnyArray, as_binary
 from shapewright.errors import InputError
+from shapewright.layers.bise import BiSE
 from shapewright.methods.bimonn.objective import activation_penalty, balanced_cross_entropy, interior, reach
 from shapewright.morphology.program import Program
 from shapewright.networks.bimonn import BiMoNN
@@ -252,7 +253,7 @@ def train_network(
     kernel_size: int | Sequence[int],
     *,
     steps: int = 200,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     learning_rate: float = 0.1,
     activation: float = 0.1,
     seed: int = 0,
@@ -266,7 +267,8 @@ def train_network(
     channels, kernel_size
         The architecture.
     steps, batch_size, learning_rate
-        Of Adam; images larger than 96 pixels are seen in random windows.
+        Of Adam. Images larger than 96 pixels are seen in random windows. By default 8 images of 50 x 50 with elements
+        of 7 x 7, fewer of larger ones, at least 2.
     activation
         Weight of the penalty at the end; it rises from 0 with the square of the time.
     seed
@@ -284,6 +286,10 @@ def train_network(
     optimiser: torch.optim.Optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     border = reach(network)
+    if batch_size is None:
+        widest = max(module.weight[0].numel() for module in network.modules() if isinstance(module, BiSE))
+        work = float(np.prod(window_size(inputs.shape[2:], border))) * widest
+        batch_size = int(np.clip(8 * 50**2 * 7**2 / work, 2, 8))
     for step in range(steps):
         x, y = _batch(inputs, targets, batch_size, border, random)
         valid = interior(tuple(x.shape[2:]), border, x).expand(len(x), *[-1] * (x.ndim - 1))

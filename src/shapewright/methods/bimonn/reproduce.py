@@ -49,7 +49,7 @@ _PAPER = {
 _PAPER_JOINT = {"joint, wide": ("1.0", "0.98"), "joint, medium": ("0.9", "0.7"), "joint, deep": ("fails", "fails")}
 
 NOTES = (
-    "R is Dice of the network's output above one half, B of the binarised program, over 64 images (16 of the joint) "
+    "R is Dice of the network's output above one half, B of the binarised program, over 64 images (8 of the joint) "
     "that training, search and validation did not see, half a kernel at the border left out as in the paper.",
     "Trained: after the gradient descent alone. The others: after the discrete search, whose result is the network. "
     "Seconds are of one core, both parts together.",
@@ -131,8 +131,10 @@ def learn(arm: Arm, data: Path | None) -> tuple[dict[str, float], Program]:
     """Learn one cell and return its scores on test images, and the program."""
     started = time.process_time()
     inputs, targets, tests, wanted, channels, kernel = task(arm, data)
-    steps = 200 if arm.operator in OPERATORS or arm.operator == "denoising" else 60
-    learned = fit_morphology(inputs, targets, channels, kernel_size=kernel, steps=steps, restarts=1, seed=arm.seed)
+    steps, kicks = (40, 6 if len(channels) > 3 else 30) if arm.operator in JOINTS else (200, 300)
+    learned = fit_morphology(
+        inputs, targets, channels, kernel_size=kernel, steps=steps, restarts=1, kicks=kicks, seed=arm.seed
+    )
     border = (kernel // 2, kernel // 2)
     final = score(learned.network, tests, wanted, border)
     trained = learned.trained if learned.before is None else score(learned.before, tests, wanted, border)
@@ -191,8 +193,8 @@ def task(arm: Arm, data: Path | None) -> tuple[Masks, Masks, Masks, Masks, tuple
     """Return inputs and targets to learn from, those to be scored on, the channels and the kernel size."""
     if arm.operator in JOINTS:
         channels, kernel = JOINTS[arm.operator]
-        images, targets = JointPhantom().generate(40, seed=arm.seed)
-        return images[:24], targets[:24, None], images[24:], targets[24:, None], channels, kernel
+        images, targets = JointPhantom().generate(24, seed=arm.seed)
+        return images[:16], targets[:16, None], images[16:], targets[16:, None], channels, kernel
     if arm.operator == "denoising":
         noisy, clean = noisy_sticks(160, seed=arm.seed)
         return noisy[:96, None], clean[:96, None], noisy[96:, None], clean[96:, None], (1, 3, 3, 1), 7
