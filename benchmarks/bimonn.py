@@ -10,6 +10,8 @@ they agree on every pixel.
 import argparse
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -43,6 +45,17 @@ def white_tophat(element: np.ndarray) -> BiMoNN:
     return network
 
 
+def interleaved(*calls: Callable[[], object], rounds: int = 7) -> list[float]:
+    """Return the median time of each call in milliseconds, taken in turns so that all see the same load."""
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(rounds):
+        for call, kept in zip(calls, times, strict=True):
+            start = time.perf_counter()
+            call()
+            kept.append(1e3 * (time.perf_counter() - start))
+    return [statistics.median(kept) for kept in times]
+
+
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -64,13 +77,7 @@ def main() -> None:
             assert exact.exact
             program = exact.simplified()
             np.testing.assert_array_equal((network(floating) > 0.5).numpy(), program(images))
-            times: tuple[list[float], list[float]] = ([], [])
-            for _ in range(7):
-                for call, kept in ((lambda n=network: n(floating), times[0]), (lambda p=program: p(images), times[1])):
-                    start = time.perf_counter()
-                    call()
-                    kept.append(1e3 * (time.perf_counter() - start))
-            slow, fast = (statistics.median(values) for values in times)
+            slow, fast = interleaved(partial(network, floating), partial(program, images))
             size = f"{count} x {shape[0]} x {shape[1]}"
             print(f"{name:<28}{size:>16}{slow:>14.2f}{fast:>14.3f}{slow / fast:>7.0f}x", flush=True)
 

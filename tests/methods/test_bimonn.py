@@ -17,7 +17,7 @@ from shapewright.methods.bimonn import fit_morphology, reproduce
 from shapewright.methods.bimonn.fit import train_network
 from shapewright.methods.bimonn.objective import activation_distance, balanced_cross_entropy
 from shapewright.methods.bimonn.reproduce import Arm
-from shapewright.morphology import ball, box, dilation, opening, white_tophat
+from shapewright.morphology import ball, box, dilation, opening, reconstruction, white_tophat
 from shapewright.morphology.program import Program
 from shapewright.simulate import Diskorect
 
@@ -41,6 +41,16 @@ def test_three_dimensions() -> None:
     learned = fit_morphology(volumes, targets, (1, 1, 1), kernel_size=3, spatial_dims=3, restarts=0)
     inner = (..., *[slice(2, -2)] * 3)
     np.testing.assert_array_equal(learned.program(volumes)[inner], targets[inner])
+
+
+def test_a_learned_step_is_repeated_until_it_is_a_reconstruction() -> None:
+    random = np.random.default_rng(2)
+    mask = IMAGES
+    marker = dilation(mask & (random.random(mask.shape) < 0.01), box(2)) & mask
+    pairs = np.stack([marker, mask], axis=1)
+    step = fit_morphology(pairs, dilation(marker, box(1)) & mask, (2, 1), kernel_size=3, restarts=0)
+    found = step.program.until_stable(pairs)[:, 0]
+    np.testing.assert_array_equal(found, reconstruction(marker, mask, connectivity=8, spatial_dims=2))
 
 
 def test_gradient_descent_learns_a_dilation() -> None:
@@ -140,6 +150,6 @@ def test_the_study_has_every_cell_of_the_paper() -> None:
         assert set(reproduce.paper(arm)) == {"R", "B"}
     assert len(reproduce.study(quick=True, seeds=(0, 1, 2))) == 12
     inputs, targets, tests, wanted, channels, kernel = reproduce.task(dataclasses.replace(cells[0], seed=3), None)
-    assert inputs.shape == targets.shape == (96, 1, 50, 50)
+    assert inputs.shape == targets.shape == (256, 1, 50, 50)
     assert tests.shape == wanted.shape == (64, 1, 50, 50)
     assert (channels, kernel) == ((1, 1), 7)

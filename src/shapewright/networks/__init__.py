@@ -8,6 +8,7 @@ from shapewright.networks.config import NetworkConfig
 if TYPE_CHECKING:
     from shapewright.networks.additive_unet import AdditiveUNet as AdditiveUNet
     from shapewright.networks.bimonn import BiMoNN as BiMoNN
+    from shapewright.networks.bimonn import BiMoNNClassifier as BiMoNNClassifier
     from shapewright.networks.binarization import binarize as binarize
     from shapewright.networks.discriminator import Discriminator as Discriminator
     from shapewright.networks.fcn8s import FCN8s as FCN8s
@@ -16,13 +17,23 @@ if TYPE_CHECKING:
 _MODULES = {
     "AdditiveUNet": "additive_unet",
     "BiMoNN": "bimonn",
+    "BiMoNNClassifier": "bimonn",
     "Discriminator": "discriminator",
     "FCN8s": "fcn8s",
     "binarize": "binarization",
     "build_network": "segmentation",
 }
 
-__all__ = ["AdditiveUNet", "BiMoNN", "Discriminator", "FCN8s", "NetworkConfig", "binarize", "build_network"]
+__all__ = [
+    "AdditiveUNet",
+    "BiMoNN",
+    "BiMoNNClassifier",
+    "Discriminator",
+    "FCN8s",
+    "NetworkConfig",
+    "binarize",
+    "build_network",
+]
 
 
 def __getattr__(name: str) -> Any:

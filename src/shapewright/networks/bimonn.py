@@ -82,3 +82,49 @@ def _one_per_layer(value: int | Sequence[Item], count: int, name: str) -> tuple[
     if len(values) != count:
         raise InputError(f"{name} must be one number, or one for each of the {count} layers; got {values}")
     return values
+
+
+class BiMoNNClassifier(nn.Module):
+    """Classify binary images by the areas of what set operators leave of them.
+
+    Layers that sub-sample shrink the image; the area of every output channel (its mean) goes into one linear layer.
+    Once binarised, the areas are counts of set bits: ``model.classify(binarize(model.features)(image))``.
+
+    Parameters
+    ----------
+    channels
+        As in :class:`BiMoNN`; the last are the features.
+    classes
+        Number of classes.
+    kernel_size, spatial_dims, stride
+        As in :class:`BiMoNN`; a stride of 2 by default.
+
+    Examples
+    --------
+    >>> model = BiMoNNClassifier((1, 4, 8), classes=10, kernel_size=5)
+    >>> model(torch.rand(3, 1, 28, 28)).shape
+    torch.Size([3, 10])
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        classes: int,
+        kernel_size: int | Sequence[int | Sequence[int]] = 7,
+        spatial_dims: int = 2,
+        stride: int | Sequence[int] = 2,
+    ) -> None:
+        super().__init__()
+        if classes < 2:
+            raise InputError(f"classes must be at least 2; got {classes}")
+        self.features = BiMoNN(channels, kernel_size, spatial_dims, stride)
+        self.head = nn.Linear(channels[-1], classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits ``[B, classes]`` of an image ``[B, C, *spatial]`` in [0, 1]."""
+        return self.classify(self.features(image))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return logits of features ``[B, K, *spatial]``, values in [0, 1] or bool."""
+        logits: Tensor = self.head(features.float().flatten(2).mean(dim=2))
+        return logits

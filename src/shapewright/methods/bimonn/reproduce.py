@@ -33,6 +33,7 @@ OPERATORS = {
 ELEMENTS = ("disk", "stick", "cross")
 SETS = ("Diskorect", "MNIST", "inverted MNIST")
 JOINTS = {"joint, wide": ((2, 1), 41), "joint, medium": ((2, 2, 1), 21), "joint, deep": ((2, *[2] * 6, 1), 7)}
+LEARNED, TESTED = 256, 64  # pairs to learn from, a quarter of them for validation; pairs to be scored on
 TRAINED_R, TRAINED_B, TRAINED_SHARE = "R, trained", "B, trained", "activated, trained"
 REAL, BINARY, SHARE, FOUND, SECONDS = "R", "B", "activated", "element found", "seconds"
 COLUMNS = (TRAINED_R, TRAINED_B, TRAINED_SHARE, REAL, BINARY, SHARE, FOUND, SECONDS)
@@ -131,9 +132,9 @@ def learn(arm: Arm, data: Path | None) -> tuple[dict[str, float], Program]:
     """Learn one cell and return its scores on test images, and the program."""
     started = time.process_time()
     inputs, targets, tests, wanted, channels, kernel = task(arm, data)
-    steps, kicks = (40, 6 if len(channels) > 3 else 30) if arm.operator in JOINTS else (200, 300)
+    steps, restarts, kicks = (40, 1, 6 if len(channels) > 3 else 30) if arm.operator in JOINTS else (200, 2, 300)
     learned = fit_morphology(
-        inputs, targets, channels, kernel_size=kernel, steps=steps, restarts=1, kicks=kicks, seed=arm.seed
+        inputs, targets, channels, kernel_size=kernel, steps=steps, restarts=restarts, kicks=kicks, seed=arm.seed
     )
     border = (kernel // 2, kernel // 2)
     final = score(learned.network, tests, wanted, border)
@@ -196,16 +197,18 @@ def task(arm: Arm, data: Path | None) -> tuple[Masks, Masks, Masks, Masks, tuple
         images, targets = JointPhantom().generate(24, seed=arm.seed)
         return images[:16], targets[:16, None], images[16:], targets[16:, None], channels, kernel
     if arm.operator == "denoising":
-        noisy, clean = noisy_sticks(160, seed=arm.seed)
-        return noisy[:96, None], clean[:96, None], noisy[96:, None], clean[96:, None], (1, 3, 3, 1), 7
-    images = Diskorect().generate(160, seed=arm.seed) if arm.images == "Diskorect" else digits(160, arm.seed, data)
+        noisy, clean = (images[:, None] for images in noisy_sticks(LEARNED + TESTED, seed=arm.seed))
+        return noisy[:LEARNED], clean[:LEARNED], noisy[LEARNED:], clean[LEARNED:], (1, 3, 3, 1), 7
+    count = LEARNED + TESTED
+    images = Diskorect().generate(count, seed=arm.seed) if arm.images == "Diskorect" else digits(count, arm.seed, data)
     if arm.images == "inverted MNIST":
         images = ~images
     function, channels = OPERATORS[arm.operator]
     footprint = element(arm)
     targets = function(images, footprint)
     kernel = max(footprint.shape)
-    return images[:96, None], targets[:96, None], images[96:, None], targets[96:, None], channels, kernel
+    images, targets = images[:, None], targets[:, None]
+    return images[:LEARNED], targets[:LEARNED], images[LEARNED:], targets[LEARNED:], channels, kernel
 
 
 def digits(count: int, seed: int, data: Path | None) -> Masks:
