@@ -146,7 +146,10 @@ class PatchBatches:
         return self.task.ignore_label is not None or any(case.partly_known for case in self.cases)
 
     def _case(self, step: int, slot: int) -> TrainingCase:
-        """Return the case of one slot: a new random order for every pass over the cases."""
+        """Return the case of one slot: a new random order for every pass over the cases.
+
+        Cases with and without a mask take turns, so that a few masks among many weaker labels are not lost.
+        """
         position = (step * self.world + self.rank) * self.batch_size + slot
         if self.guide is not None:
             hard = self.guide.case(
@@ -154,9 +157,13 @@ class PatchBatches:
             )
             if hard is not None:
                 return self.cases[hard]
-        lap, place = divmod(position, len(self.cases))
-        order = np.random.default_rng([self.seed, 1_000_003, lap]).permutation(len(self.cases))
-        return self.cases[int(order[place])]
+        groups = [[case for case in self.cases if (case.supervision.mask is None) is bare] for bare in (False, True)]
+        groups = [group for group in groups if group]
+        turn, position = position % len(groups), position // len(groups)
+        cases = groups[turn]
+        lap, place = divmod(position, len(cases))
+        order = np.random.default_rng([self.seed, 1_000_003, lap]).permutation(len(cases))
+        return cases[int(order[place])]
 
     def _patch(self, case: TrainingCase, slot: int, random: np.random.Generator) -> dict[str, NDArray[Any]]:
         centre = self._centre(case, slot, random)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shapewright.losses.label_space import LabelSpace as LabelSpace
     from shapewright.losses.overlap import DiceLoss as DiceLoss
     from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
+    from shapewright.losses.size import SizeLevelLoss as SizeLevelLoss
     from shapewright.losses.size import SizeLoss as SizeLoss
     from shapewright.losses.skeleton import SkeletonLoss as SkeletonLoss
 
@@ -42,6 +43,7 @@ _MODULES = {
     "MarginalDiceLoss": "label_sets",
     "IndependentLoss": "independent",
     "ScheduledSum": "compose",
+    "SizeLevelLoss": "size",
     "SizeLoss": "size",
     "SkeletonLoss": "skeleton",
     "auto_beta": "fbeta",
@@ -61,6 +63,7 @@ __all__ = [
     "LabelSpace",
     "MarginalDiceLoss",
     "ScheduledSum",
+    "SizeLevelLoss",
     "SizeLoss",
     "SkeletonLoss",
     "WeightSchedule",

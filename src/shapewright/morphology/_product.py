@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapewright.arrays import is_tensor
-from shapewright.boolean import all_of, pixel
+from shapewright.boolean import Expression, all_of, any_of, pixel
 from shapewright.boolean._blocks import (
     CHUNK,
     Cut,
@@ -28,6 +28,7 @@ from shapewright.boolean._blocks import (
     store_pixels,
 )
 from shapewright.boolean._jit import for_each_block, kernel
+from shapewright.boolean.filter import on_gpu
 from shapewright.morphology.elements import Offsets
 
 _THREADED_WORK = 1 << 18  # pixels times offsets; below, starting threads costs more than the work
@@ -38,10 +39,10 @@ def soft_erosion(image: Any, offsets: Offsets, outside: float) -> Any:
     if not is_tensor(image):
         computed = image if image.dtype in (np.float32, np.float64) else image.astype(np.float32)
         return forward(computed, offsets, outside).astype(image.dtype, copy=False)
-    if image.device.type != "cpu":
+    if image.device.type != "cpu" and not on_gpu(image):
         from shapewright.boolean._soft import evaluate_with_torch
 
-        return evaluate_with_torch(_conjunction(offsets), image, outside)
+        return evaluate_with_torch(conjunction(offsets), image, outside)
     from shapewright.morphology import _torch_operators
 
     return _torch_operators.product(image, offsets, outside)
@@ -63,8 +64,15 @@ def backward(image: NDArray[Any], upstream: NDArray[Any], offsets: Offsets, outs
 
 
 @lru_cache(maxsize=64)
-def _conjunction(offsets: Offsets) -> Any:
+def conjunction(offsets: Offsets) -> Expression:
+    """Return the expression of the erosion."""
     return all_of(pixel(*offset) for offset in offsets.pixels)
+
+
+@lru_cache(maxsize=64)
+def disjunction(offsets: Offsets) -> Expression:
+    """Return the expression of the dilation by the mirrored element."""
+    return any_of(pixel(*offset) for offset in offsets.pixels)
 
 
 def _run(run: Callable[..., Any], offsets: Offsets, arrays: tuple[NDArray[Any], ...], outside: float) -> NDArray[Any]:
@@ -128,9 +136,7 @@ def _product_gradient(
         load_pixels(image, unit, cut, outside, flat)
         without_zero[:] = zero
         with_one_zero[:] = zero
-        zeros = 0
-        for i in range(np.uint64(flat.size)):
-            zeros += flat[i] < tiny
+        zeros = _zeros_inside(flat, unit, cut, image.shape, outside < tiny, tiny)
         for base in range(start - beside, stop + beside, CHUNK):
             if zeros:
                 _products_with_zeros(flat, base, distances, received, without_zero, with_one_zero)
@@ -152,6 +158,22 @@ def _product_gradient(
                 for i in range(np.uint64(CHUNK)):
                     received[at + i] = received[at + i] if flat[at + i] >= tiny else total[i]
         store_pixels(received, unit, cut, out)
+
+
+@kernel
+def _zeros_inside(flat: Any, unit: int, cut: Cut, shape: Any, outside_is_zero: bool, tiny: Any) -> int:
+    """Count the zeros of a block that are pixels of the image.
+
+    Those outside need no care: a neighbourhood with one has the product 0, and gives the pixels of the image nothing.
+    """
+    zeros = 0
+    for i in range(np.uint64(flat.size)):
+        zeros += flat[i] < tiny
+    if outside_is_zero:
+        first = (unit % cut.blocks) * cut.planes - cut.margin
+        planes = min(first + cut.planes + 2 * cut.margin, shape[1]) - max(first, 0)
+        zeros -= flat.size - planes * shape[2] * shape[3]
+    return zeros
 
 
 @kernel

@@ -15,7 +15,7 @@ import yaml
 from shapewright.errors import InputError, check_number, suggest
 
 Schedule = Literal["cosine", "constant", "plateau", "polynomial"]
-Normalisation = Literal["volume", "nonzero_mean", "none"]
+Normalisation = Literal["volume", "nonzero_mean", "fundus", "none"]
 
 T = TypeVar("T")
 
@@ -71,8 +71,8 @@ class PrepareConfig:
         rather than 1, so that background without foreground is seen as well.
     normalise
         ``volume``: every image to mean 0 and standard deviation 1 between its 0.5th and 99.5th percentiles;
-        ``nonzero_mean``: divided by the mean of the voxels that are not 0, for skull-stripped images; ``none``:
-        intensities as they are.
+        ``nonzero_mean``: divided by the mean of the voxels that are not 0, for skull-stripped images; ``fundus``: even
+        contrast for photographs of the retina, in [0, 1]; ``none``: intensities as they are.
     binary
         Treat every non-zero label value as one class (instance labels).
     """
@@ -205,6 +205,9 @@ class InferenceConfig:
         falls off more slowly.
     batch_size
         Windows evaluated at once.
+    connect
+        Fit to the probabilities of every class a region that is one piece without holes, tunnels and cavities by
+        construction; for objects that are so in truth.
     """
 
     overlap: float = 0.5
@@ -212,6 +215,7 @@ class InferenceConfig:
     rotate: bool = False
     window: Literal["gaussian", "spline"] = "gaussian"
     batch_size: int = 2
+    connect: bool = False
 
     def __post_init__(self) -> None:
         check_number("inference.overlap", self.overlap, minimum=0, below=1)
@@ -265,7 +269,7 @@ def to_mapping(config: object) -> dict[str, Any]:
     Examples
     --------
     >>> to_mapping(InferenceConfig())
-    {'overlap': 0.5, 'mirror': False, 'batch_size': 2}
+    {'overlap': 0.5, 'mirror': False, ..., 'connect': False}
     """
 
     def plain(value: Any) -> Any:
