@@ -132,7 +132,7 @@ def learn(arm: Arm, data: Path | None) -> tuple[dict[str, float], Program]:
     """Learn one cell and return its scores on test images, and the program."""
     started = time.process_time()
     inputs, targets, tests, wanted, channels, kernel = task(arm, data)
-    steps, restarts, kicks = (40, 1, 6 if len(channels) > 3 else 30) if arm.operator in JOINTS else (200, 2, 300)
+    steps, restarts, kicks = (40, 1, 20 if len(channels) > 3 else 30) if arm.operator in JOINTS else (200, 2, 300)
     learned = fit_morphology(
         inputs, targets, channels, kernel_size=kernel, steps=steps, restarts=restarts, kicks=kicks, seed=arm.seed
     )
