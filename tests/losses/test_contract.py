@@ -8,6 +8,7 @@ from torch import nn
 
 from shapewright.errors import InputError
 from shapewright.losses import (
+    BalancedCrossEntropy,
     BoundaryLoss,
     CrossEntropyLoss,
     DiceLoss,
@@ -27,6 +28,8 @@ def seeded(**options: object) -> nn.Module:
 
 
 LOSSES = {
+    "balanced cross-entropy": BalancedCrossEntropy,
+    "balanced cross-entropy per image": lambda **options: BalancedCrossEntropy("instance", cap=5.0, **options),
     "boundary": BoundaryLoss,
     "boundary, normalised": lambda **options: BoundaryLoss(normalise="max", side="outside", **options),
     "cross-entropy": CrossEntropyLoss,
@@ -193,7 +196,10 @@ def test_unknown_reduction_is_refused_with_a_suggestion(make) -> None:
         make(reduction="maen")
 
 
-@pytest.mark.parametrize("name", ["cross-entropy", "dice", "generalised dice", "area", "skeleton", "pooled skeleton"])
+@pytest.mark.parametrize(
+    "name",
+    ["balanced cross-entropy", "cross-entropy", "dice", "generalised dice", "area", "skeleton", "pooled skeleton"],
+)
 def test_traced_as_one_graph(name) -> None:
     logits, labels = random_logits((8, 8)), block((8, 8))
     loss = LOSSES[name]()

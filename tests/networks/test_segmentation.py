@@ -6,7 +6,7 @@ import torch
 from shapewright.errors import InputError
 from shapewright.networks import NetworkConfig, build_network
 
-NAMES = ["light", "unet", "dynunet"]
+NAMES = ["light", "unet", "dynunet", "concat_unet"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,28 +14,36 @@ from shapewright.losses.schedule import SCHEDULES, WeightSchedule
 if TYPE_CHECKING:
     from shapewright.losses.boundary import BoundaryLoss as BoundaryLoss
     from shapewright.losses.compose import ScheduledSum as ScheduledSum
+    from shapewright.losses.crf import DenseCRFLoss as DenseCRFLoss
     from shapewright.losses.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
     from shapewright.losses.hausdorff import HausdorffLoss as HausdorffLoss
     from shapewright.losses.overlap import DiceLoss as DiceLoss
     from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
     from shapewright.losses.size import SizeLoss as SizeLoss
     from shapewright.losses.skeleton import SkeletonLoss as SkeletonLoss
+    from shapewright.losses.weights import BalancedCrossEntropy as BalancedCrossEntropy
+    from shapewright.losses.weights import balance_weights as balance_weights
 
 _MODULES = {
+    "BalancedCrossEntropy": "weights",
     "BoundaryLoss": "boundary",
     "CrossEntropyLoss": "cross_entropy",
+    "DenseCRFLoss": "crf",
     "DiceLoss": "overlap",
     "GeneralisedDiceLoss": "overlap",
     "HausdorffLoss": "hausdorff",
     "ScheduledSum": "compose",
     "SizeLoss": "size",
     "SkeletonLoss": "skeleton",
+    "balance_weights": "weights",
 }
 
 __all__ = [
     "SCHEDULES",
+    "BalancedCrossEntropy",
     "BoundaryLoss",
     "CrossEntropyLoss",
+    "DenseCRFLoss",
     "DiceLoss",
     "GeneralisedDiceLoss",
     "HausdorffLoss",
@@ -43,6 +51,7 @@ __all__ = [
     "SizeLoss",
     "SkeletonLoss",
     "WeightSchedule",
+    "balance_weights",
 ]
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from shapewright.metrics.aggregate import summarise as summarise
     from shapewright.metrics.boundary import boundary_iou as boundary_iou
     from shapewright.metrics.evaluation import evaluate as evaluate
+    from shapewright.metrics.instances import aggregated_jaccard as aggregated_jaccard
+    from shapewright.metrics.instances import object_dice as object_dice
     from shapewright.metrics.lesions import LesionScores as LesionScores
     from shapewright.metrics.lesions import SliceDice as SliceDice
     from shapewright.metrics.lesions import TrivialFloor as TrivialFloor
@@ -40,6 +42,7 @@ _MODULES = {
     "aggregate": ("Comparison", "Summary", "compare", "summarise"),
     "boundary": ("boundary_iou",),
     "evaluation": ("evaluate",),
+    "instances": ("aggregated_jaccard", "object_dice"),
     "lesions": ("LesionScores", "SliceDice", "TrivialFloor", "lesion_scores", "slice_dice", "trivial_floor"),
     "overlap": ("dice", "iou", "volume", "volume_error_percent"),
     "registry": ("METRICS", "Metric"),

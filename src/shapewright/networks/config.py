@@ -5,7 +5,7 @@ from typing import Literal
 
 from shapewright.errors import check_number
 
-NetworkName = Literal["light", "unet", "dynunet"]
+NetworkName = Literal["light", "unet", "dynunet", "concat_unet"]
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,13 @@ class NetworkConfig:
     name
         ``light``: a plain U-Net with one convolution per level, the quickest; ``unet``: the residual U-Net of MONAI;
         ``dynunet``: MONAI's version of the nnU-Net architecture, the best per second of training on the bundled
-        volumes (with width 8).
+        volumes (with width 8); ``concat_unet``: a U-Net that joins each block's input to its output.
     width
         Channels of the first level; doubled at every level. None takes 16 for ``light`` and ``unet``, 32 for
-        ``dynunet``.
+        ``dynunet`` and ``concat_unet``.
     depth
-        Number of levels. None takes as many as the patch allows, at most 4 for ``light``, 5 for ``unet``, 6 for
-        ``dynunet``.
+        Number of levels. None takes as many as the patch allows, at most 4 for ``light``, 5 for ``unet`` and
+        ``concat_unet``, 6 for ``dynunet``.
     dropout
         Share of channels dropped in training.
     """

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapewright.errors import InputError
+from shapewright.simulate._fields import ellipsoid_radius, generators, random_rotation, smooth_field
 
 Range = tuple[float, float]
 Image = NDArray[np.float32]
@@ -85,9 +86,7 @@ class SmallLesionPhantom:
 
     def generate(self, count: int, *, seed: int) -> tuple[Image, Labels]:
         """Return images ``[count, 1, *shape]`` and labels ``[count, *shape]`` (0 background, 1 lesion)."""
-        if count < 1 or seed < 0:
-            raise InputError(f"count must be at least 1 and seed at least 0; got count {count}, seed {seed}")
-        cases = [self._case(np.random.default_rng([seed, index])) for index in range(count)]
+        cases = [self._case(rng) for rng in generators(count, seed)]
         return np.stack([image[None] for image, _ in cases]), np.stack([labels for _, labels in cases])
 
     def _case(self, rng: np.random.Generator) -> tuple[Image, Labels]:
@@ -99,7 +98,7 @@ class SmallLesionPhantom:
         cortex = (radius >= self.cortex[0]) & (radius < self.cortex[1])
         distractor = self._spots(rng, cortex, int(rng.integers(self.distractors[0], self.distractors[1] + 1)))
 
-        tissue = 0.45 + 0.06 * _smooth_field(rng, self.shape, sigma=2.0)
+        tissue = 0.45 + 0.06 * smooth_field(rng, self.shape, sigma=2.0)
         image = np.where(brain, tissue, 0.0) + 0.9 * skull
         image[lesion | (distractor & brain)] += self.contrast
         image = ndimage.gaussian_filter(image, self.blur)
@@ -111,8 +110,8 @@ class SmallLesionPhantom:
         size = np.asarray(self.shape, dtype=np.float64)
         semi_axes = size * rng.uniform(0.33, 0.39, len(size))
         centre = (size - 1) / 2 + rng.uniform(-1.5, 1.5, len(size))
-        warp = 1 + 0.06 * _smooth_field(rng, self.shape, sigma=min(self.shape) / 8)
-        return _ellipsoid_radius(self.shape, centre, semi_axes, _rotation(rng, len(size))) * warp
+        warp = 1 + 0.06 * smooth_field(rng, self.shape, sigma=min(self.shape) / 8)
+        return ellipsoid_radius(self.shape, centre, semi_axes, random_rotation(rng, len(size))) * warp
 
     def _spots(self, rng: np.random.Generator, region: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
         """Return ``count`` elliptical spots with centres in ``region``, each of one pixel at least."""
@@ -122,28 +121,6 @@ class SmallLesionPhantom:
             pixel = places[rng.integers(len(places))]
             centre = pixel + rng.uniform(-0.5, 0.5, len(pixel))
             axes = rng.uniform(*self.lesion_axes, len(pixel))
-            spots |= _ellipsoid_radius(self.shape, centre, axes, _rotation(rng, len(pixel))) <= 1
+            spots |= ellipsoid_radius(self.shape, centre, axes, random_rotation(rng, len(pixel))) <= 1
             spots[tuple(pixel)] = True
         return spots
-
-
-def _ellipsoid_radius(
-    shape: tuple[int, ...], centre: NDArray[np.float64], semi_axes: NDArray[np.float64], rotation: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the radius of every pixel in units of an ellipsoid's surface (1 on it)."""
-    offsets = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1) - centre
-    radius: NDArray[np.float64] = np.linalg.norm(offsets @ rotation / semi_axes, axis=-1)
-    return radius
-
-
-def _rotation(rng: np.random.Generator, dims: int) -> NDArray[np.float64]:
-    """Return a random orthogonal matrix."""
-    matrix, _ = np.linalg.qr(rng.standard_normal((dims, dims)))
-    return matrix
-
-
-def _smooth_field(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> NDArray[np.float64]:
-    """Return Gaussian noise smoothed to the scale ``sigma``, of mean 0 and standard deviation 1."""
-    field = ndimage.gaussian_filter(rng.standard_normal(shape), sigma, mode="wrap")
-    normalised: NDArray[np.float64] = (field - field.mean()) / field.std()
-    return normalised

@@ -106,6 +106,7 @@ def fit(
             batch_size=trainer_config.batch_size,
             seed=config.seed,
             foreground_share=config.prepare.foreground_share,
+            weak_share=config.prepare.weak_share,
             augmentation=augmentation,
             rank=rank,
             world=world,
