@@ -7,11 +7,13 @@ ones.
 """
 
 from shapewright.simulate.annotation import boxes_around_objects, points_in_objects, sparse_annotation
+from shapewright.simulate.kidney import KidneyPhantom
 from shapewright.simulate.nuclei import NucleiPhantom
 from shapewright.simulate.small_lesion import SmallLesionPhantom
 from shapewright.simulate.tissue_mosaic import TissueMosaic
 
 __all__ = [
+    "KidneyPhantom",
     "NucleiPhantom",
     "SmallLesionPhantom",
     "TissueMosaic",

@@ -19,6 +19,7 @@ from shapewright.training.callbacks import History, ProgressLine, SafetensorsIO
 from shapewright.training.checkpoint import load_checkpoint, load_weights
 from shapewright.training.config import RunConfig, TrainerConfig, to_yaml
 from shapewright.training.method import Method
+from shapewright.training.rounds import Relabelling
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -112,7 +113,13 @@ def fit(
             world=world,
         )
 
-    adapter = LightningAdapter(method, config, task, cases, validation, batches, steps)
+    if isinstance(method, Relabelling) and method.rounds > trainer_config.epochs:
+        raise InputError(
+            f"trainer.epochs must be at least {method.rounds}, one for each round of the method; "
+            f"got {trainer_config.epochs}"
+        )
+    cases = list(cases)  # whose labels change from round to round
+    adapter = LightningAdapter(method, config, task, cases, validation, batches, steps, folder)
     history = History(folder / "history.csv")
     last = folder / "checkpoints" / "last.safetensors"
     resume = resume and last.exists()

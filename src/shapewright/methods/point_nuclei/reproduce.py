@@ -5,6 +5,7 @@ from full masks. Nuclei of a prediction are its connected components: nothing sp
 is the control that learns nothing. The same is repeated on real nuclei of the bundled sample, or of ``--data``.
 """
 
+import functools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -132,13 +133,14 @@ def reproduce(
     return summarise(results, seeds)
 
 
-def make_tiles(arm: Arm, data: Path | None) -> tuple[Tiles, Tiles]:
-    """Return training and test tiles of an arm's seed."""
-    if arm.images == "phantom":
+@functools.lru_cache(maxsize=4)
+def make_tiles(images: str, seed: int, data: Path | None) -> tuple[Tiles, Tiles]:
+    """Return training and test tiles of a seed."""
+    if images == "phantom":
         phantom = NucleiPhantom(shape=(SIZE, SIZE), nuclei=(9, 13))
-        sets = [phantom.generate(count, seed=2 * arm.seed + part) for part, count in enumerate((TRAIN, TEST))]
-        return tuple(Tiles(_normalised(images), instances) for images, instances in sets)  # type: ignore[return-value]
-    return real_tiles(data, arm.seed)
+        sets = [phantom.generate(count, seed=2 * seed + part) for part, count in enumerate((TRAIN, TEST))]
+        return tuple(Tiles(_normalised(pictures), nuclei) for pictures, nuclei in sets)  # type: ignore[return-value]
+    return real_tiles(data, seed)
 
 
 def real_tiles(data: Path | None, seed: int) -> tuple[Tiles, Tiles]:
@@ -181,7 +183,7 @@ def _normalised(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def train_arm(arm: Arm, data: Path | None = None) -> dict[str, float]:
     """Train one network and return its scores on the test tiles."""
-    training, test = make_tiles(arm, data)
+    training, test = make_tiles(arm.images, arm.seed, data)
     if arm.labels == "Otsu":
         return evaluate(np.stack([_otsu(image) for image in test.images]), test.instances)
     images = torch.from_numpy(training.images)

@@ -46,7 +46,7 @@ class SparseAnnotation(SegmentationNetwork):
         classes = len(self.class_weights)
         counts = sum(np.bincount(case.labels[case.labels != UNKNOWN].ravel(), minlength=classes) for case in cases)
         weights = class_balance(torch.as_tensor(counts).float())
-        self.class_weights.copy_(weights.clamp(max=self.settings.cap))
+        self.class_weights.copy_(weights if self.settings.cap is None else weights.clamp(max=self.settings.cap))
 
     def step(self, batch: Batch, progress: Progress) -> Step:  # noqa: ARG002 - the weights do not change
         """Return the balanced cross-entropy of a batch."""

@@ -5,6 +5,7 @@ tissue per image, on few full masks, or on both. Beside the paper's three weight
 weights from the whole data set, and the mistake of teaching unknown pixels as a class of their own.
 """
 
+import functools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,13 +97,13 @@ class Data:
 
 
 def study(*, quick: bool, seeds: Sequence[int]) -> list[Arm]:
-    """Return the arms; ``quick`` leaves out those that no relation needs, and trains for 400 steps."""
+    """Return the arms; ``quick`` leaves out those that no relation needs, and trains for 300 steps."""
     sparse: list[Weighting] = ["mask", "instance", "batch", "dataset", "class"]
     arms = [Arm("sparse", weighting) for weighting in sparse]
     arms += [Arm("dense", weighting) for weighting in ("mask", "instance", "batch")]
     arms += [Arm("mixed", weighting) for weighting in ("mask", "instance", "batch")]
     if quick:
-        arms = [replace(arm, steps=400) for arm in arms if (arm.labels, arm.weighting) != ("dense", "instance")]
+        arms = [replace(arm, steps=300) for arm in arms if (arm.labels, arm.weighting) != ("dense", "instance")]
     return [replace(arm, seed=seed) for arm in arms for seed in seeds]
 
 
@@ -139,6 +140,7 @@ def reproduce(
     return summarise(results, seeds)
 
 
+@functools.lru_cache(maxsize=4)
 def make_data(seed: int) -> Data:
     """Return the images of a seed."""
     mosaic = TissueMosaic(shape=(32, 32), regions=(4, 9))
@@ -280,8 +282,8 @@ def relations(runs: Mapping[tuple[Labels, Weighting], Runs]) -> Iterator[Relatio
     gains = differences(MACRO, runs["sparse", "dataset"], batch)
     yield Relation(
         "control: constant weights",
-        "Batch balancing beats constant class weights from the whole data set",
-        statistics.mean(gains) > 0,
+        "Batch balancing beats constant class weights from the whole data set by 0.02 macro Dice",
+        statistics.mean(gains) >= 0.02,
         f"{mean(MACRO, runs['sparse', 'dataset']):.3f} to {mean(MACRO, batch):.3f}: {signed(gains)}",
     )
 
