@@ -9,6 +9,7 @@ from scipy import ndimage
 from shapewright.data.image import Image
 from shapewright.data.preprocess import (
     UNKNOWN,
+    normalise_fundus,
     normalise_intensity,
     prepare_image,
     prepare_labels,
@@ -18,6 +19,7 @@ from shapewright.data.preprocess import (
 )
 from shapewright.data.task import Task, choose_patch_size
 from shapewright.errors import InputError
+from shapewright.simulate import FundusPhantom
 
 
 def make_task(**changes: object) -> Task:
@@ -115,3 +117,37 @@ def test_given_patches_are_checked() -> None:
     for bad in ((8,), (8, 4)):
         with pytest.raises(InputError, match=r"prepare\.patch_size must have 2 values"):
             choose_patch_size([(9, 9)], spatial_dims=2, max_voxels=1, given=bad)
+
+
+def test_fundus_photographs_become_alike() -> None:
+    images, _ = FundusPhantom(noise=0.0).generate(1, seed=0)
+    dark, _ = FundusPhantom(style="dark", noise=0.0).generate(1, seed=0)
+    field = FundusPhantom().field()
+    first, second = (normalise_intensity(image[0], "fundus") for image in (images, dark))
+    assert first.dtype == np.float32
+    assert 0 <= first.min() <= first.max() <= 1
+    before, after = (abs(a[1][field].mean() - b[1][field].mean()) for a, b in ((images[0], dark[0]), (first, second)))
+    assert after < 0.8 * before
+    as_bytes = normalise_fundus(np.rint(images[0] * 255).astype(np.float32))
+    assert np.abs(as_bytes - first).max() < 0.1
+    assert np.abs(as_bytes - first).mean() < 0.01
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8, 8), (3, 0, 4)])
+def test_fundus_needs_a_picture_in_three_colours(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="red, green and blue"):
+        normalise_fundus(np.zeros(shape, np.float32))
+
+
+def test_division_by_the_mean_of_what_is_not_zero_leaves_the_outside_at_zero() -> None:
+    random = np.random.default_rng(0)
+    array = random.uniform(1, 5, (2, 6, 7)).astype(np.float32)
+    array[:, :2] = 0
+    array[1] *= 100
+    scaled = normalise_intensity(array, "nonzero_mean")
+    assert np.array_equal(scaled == 0, array == 0)
+    for channel in scaled:
+        assert channel[channel != 0].mean() == pytest.approx(1, abs=1e-5)
+    empty = np.zeros((1, 3, 3), np.float32)
+    assert np.array_equal(normalise_intensity(empty, "nonzero_mean"), empty)
+    assert np.isfinite(normalise_intensity(np.array([[[-1.0, 1.0]]], np.float32), "nonzero_mean")).all()

@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
 from shapewright.errors import InputError
-from shapewright.geometry import distance_transform, label_distance
+from shapewright.geometry import _torch_distance, distance_transform, label_distance
+from shapewright.geometry.distance import _on_device
 
 METRICS = ("euclidean", "squared_euclidean", "chebyshev", "taxicab")
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=9))
@@ -194,3 +195,37 @@ def test_runs_in_the_forked_workers_of_a_data_loader():
     with multiprocessing.get_context("fork").Pool(1) as pool:
         there = pool.apply_async(distance_transform, (mask,)).get(timeout=60)
     np.testing.assert_array_equal(here, there)
+
+
+@given(masks, st.sampled_from(METRICS), st.lists(st.floats(0.1, 5), min_size=3, max_size=3), st.sampled_from([1, 40]))
+@settings(max_examples=80, deadline=None)
+def test_plain_torch_equals_the_kernel(mask, metric, spacing, at_once):
+    """What tensors on other devices get; the device here is the CPU."""
+    spacing = tuple(spacing[: mask.ndim])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_torch_distance, "AT_ONCE", at_once)
+        got, where = _torch_distance.transform(torch.from_numpy(mask)[None], metric, spacing, True)
+    expected = distance_transform(mask, metric=metric, spacing=spacing)
+    np.testing.assert_allclose(got[0], expected, rtol=3e-7)
+    if mask.all():
+        assert (where == -1).all()
+    else:
+        assert not mask[tuple(where[0])].any()
+        differences = np.abs(np.moveaxis(where[0].numpy() - np.indices(mask.shape), 0, -1)) * np.asarray(spacing)
+        np.testing.assert_allclose(pairwise(metric, differences), got[0], rtol=5e-7)
+
+
+@pytest.mark.parametrize("outside", [0, 1])
+def test_other_devices_give_the_same_answer(outside):
+    mask = torch.rand(2, 3, 7, 9, generator=torch.Generator().manual_seed(1)) < 0.8
+    options = {"spatial_dims": 2, "outside": outside, "return_indices": True}
+    expected = distance_transform(mask, **options)
+    got = _on_device(mask, "euclidean", (1.0, 1.0), outside, True)
+    for ours, theirs in zip(got, expected, strict=True):
+        assert ours.dtype == theirs.dtype
+        assert ours.shape == theirs.shape
+    torch.testing.assert_close(got[0], expected[0])
+    with pytest.raises(InputError, match="mask must be a binary mask"):
+        _on_device(mask.float(), "euclidean", (1.0, 1.0), outside, True)
+    with pytest.raises(InputError, match="mask must be a binary mask"):
+        _on_device(mask.int() * 2, "euclidean", (1.0, 1.0), outside, True)

@@ -8,12 +8,15 @@ from torch import nn
 
 from shapewright.errors import InputError
 from shapewright.losses import (
+    AdaptiveCrossEntropyLoss,
     BalancedCrossEntropy,
     BoundaryLoss,
     CrossEntropyLoss,
     DiceLoss,
+    FBetaLoss,
     GeneralisedDiceLoss,
     HausdorffLoss,
+    MarginalDiceLoss,
     ScheduledSum,
     SizeLoss,
     SkeletonLoss,
@@ -28,6 +31,8 @@ def seeded(**options: object) -> nn.Module:
 
 
 LOSSES = {
+    "adaptive cross-entropy": AdaptiveCrossEntropyLoss,
+    "adaptive cross-entropy, patch": lambda **options: AdaptiveCrossEntropyLoss(reading="patch", **options),
     "balanced cross-entropy": BalancedCrossEntropy,
     "balanced cross-entropy per image": lambda **options: BalancedCrossEntropy("instance", cap=5.0, **options),
     "boundary": BoundaryLoss,
@@ -38,6 +43,8 @@ LOSSES = {
     "batch dice": lambda **options: DiceLoss(batch=True, **options),
     "generalised dice": GeneralisedDiceLoss,
     "batch generalised dice": lambda **options: GeneralisedDiceLoss(batch=True, **options),
+    "f-beta": lambda **options: FBetaLoss(1.5, **options),
+    "marginal dice": MarginalDiceLoss,
     "hausdorff": HausdorffLoss,
     "inscribed size": seeded,
     "area": lambda **options: SizeLoss(measure="area", **options),
@@ -196,10 +203,19 @@ def test_unknown_reduction_is_refused_with_a_suggestion(make) -> None:
         make(reduction="maen")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["balanced cross-entropy", "cross-entropy", "dice", "generalised dice", "area", "skeleton", "pooled skeleton"],
+TRACED = (
+    "balanced cross-entropy",
+    "cross-entropy",
+    "adaptive cross-entropy",
+    "dice",
+    "generalised dice",
+    "area",
+    "skeleton",
+    "pooled skeleton",
 )
+
+
+@pytest.mark.parametrize("name", TRACED)
 def test_traced_as_one_graph(name) -> None:
     logits, labels = random_logits((8, 8)), block((8, 8))
     loss = LOSSES[name]()

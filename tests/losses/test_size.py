@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from shapewright.errors import InputError
 from shapewright.geometry import extents, object_size
-from shapewright.losses import SizeLoss
+from shapewright.losses import SizeLevelLoss, SizeLoss
 
 SHAPE = (3, 3)
 EVERY = torch.tensor(list(itertools.product([False, True], repeat=math.prod(SHAPE)))).reshape(-1, *SHAPE)
@@ -254,3 +254,74 @@ def test_errors_name_what_is_wrong() -> None:
         SizeLoss(objects="components")(torch.zeros(2, 3, 8, 8), torch.zeros(2, 2))
     with pytest.raises(InputError, match="is one value per axis"):
         SizeLoss(objects="components", measure="extents")(logits, torch.zeros(2, 1, 2))
+
+
+def bump(shape=(13, 17), top=3.0):
+    """Logits that fall by 1 per pixel from a peak in the middle; one channel."""
+    centre = torch.tensor(shape).view(-1, *(1,) * len(shape)) // 2
+    steps = (torch.tensor(np.indices(shape)) - centre).abs().amax(0)
+    return (top - 1.0 - steps + 0.5).double()[None, None]
+
+
+def asked_for(logits, sizes, **options):
+    """The mask that the level loss wants: where its gradient pushes towards foreground."""
+    given = logits.clone().requires_grad_()
+    SizeLevelLoss(**options)(given, sizes).backward()
+    return given.grad < 0
+
+
+@pytest.mark.parametrize("size", [2.0, 4.0, 6.0, 8.0, 12.0])
+@pytest.mark.parametrize("shape", [(13, 17), (13, 15, 17)])
+def test_level_set_has_the_known_size(size, shape) -> None:
+    wanted = asked_for(bump(shape), torch.tensor([size]))
+    assert object_size(wanted[0, 0]) == size
+    narrow = asked_for(bump(shape) - 30, torch.tensor([size]))  # also where nothing is predicted
+    assert object_size(narrow[0, 0]) in (0, size)
+    near = asked_for(bump(shape) - 8, torch.tensor([size]))
+    assert object_size(near[0, 0]) == size
+
+
+def test_level_set_is_the_prediction_where_its_size_is_right() -> None:
+    logits = torch.randn(3, 1, 20, 20, generator=torch.Generator().manual_seed(0)) + bump((20, 20), top=5.0).float()
+    masks = logits[:, 0] > 0
+    assert torch.equal(asked_for(logits, object_size(masks, spatial_dims=2))[:, 0], masks)
+    assert torch.equal(asked_for(logits, torch.tensor([[0.0, 100.0]] * 3))[:, 0], masks)
+    area = masks.flatten(1).sum(1) * 1.5
+    assert torch.equal(asked_for(logits, area, measure="area", spacing=(1.5, 1.0))[:, 0], masks)
+
+
+def test_level_sets_by_area_and_by_class() -> None:
+    logits = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)).double()
+    sizes = torch.tensor([[20.0, 60.0], [100.0, torch.nan]])
+    values = SizeLevelLoss(measure="area", reduction="none")(logits, sizes)
+    assert values.shape == (2, 2)
+    assert values[1, 1] == 0
+    probabilities = torch.softmax(logits, 1)
+    expected = probabilities[0, 1] > probabilities[0, 1].flatten().sort(descending=True).values[20]
+    chosen = torch.nn.functional.binary_cross_entropy(probabilities[0, 1], expected.double())
+    assert values[0, 0].item() == pytest.approx(chosen.item())
+    assert SizeLevelLoss(measure="area")(logits, sizes).item() == pytest.approx(values.sum().item() / 3)
+
+
+def test_level_loss_ends_at_the_known_size() -> None:
+    logits = (bump(top=-1.0)).requires_grad_()  # nothing is predicted
+    optimiser = torch.optim.Adam([logits], lr=0.2)
+    for _ in range(60):
+        optimiser.zero_grad()
+        SizeLevelLoss()(logits, torch.tensor([8.0])).backward()
+        optimiser.step()
+    assert object_size(logits.detach()[0, 0] > 0) == 8
+
+
+def test_level_loss_of_extreme_inputs_is_finite() -> None:
+    for value in (-1e4, 0.0, 1e4):
+        for size in (0.0, 6.0, 100.0, torch.nan):
+            logits = torch.full((1, 2, 8, 8), value).requires_grad_()
+            loss = SizeLevelLoss()(logits * torch.tensor([0.0, 1.0]).view(1, 2, 1, 1), torch.tensor([size]))
+            loss.backward()
+            assert math.isfinite(loss.item())
+            assert logits.grad.isfinite().all()
+    with pytest.raises(InputError, match="measure"):
+        SizeLevelLoss(measure="centroid")
+    with pytest.raises(InputError, match="sizes must have shape"):
+        SizeLevelLoss()(torch.zeros(2, 2, 8, 8), torch.zeros(3))

@@ -98,6 +98,21 @@ def test_all_neighbourhoods():
         assert np.array_equal(dilation(images, element)[:, 1, 1], flat[:, centre].any(axis=1))
 
 
+@pytest.mark.parametrize("shape", [(700, 1), (700, 64), (431, 200), (3, 150, 130), (120, 40, 65), (40, 1, 300)])
+@pytest.mark.parametrize("outside", [0, 1])
+def test_images_of_several_blocks_agree_with_scipy(shape, outside):
+    rng = np.random.default_rng(len(shape))
+    stack = rng.random((2, *shape)) < 0.6
+    dims = len(shape)
+    lines = [line(9, 45), line(9, 135)] if dims == 2 else [line(7, (1, -1, 1)), line(7, (0, 1, -1))]
+    for element in (cross(1, dims), ball(3, dims), *lines):
+        for ours, theirs in PAIRS[:2]:
+            expected = [theirs(image, element, border_value=outside) for image in stack]
+            np.testing.assert_array_equal(ours(stack, element, outside=outside), expected)
+            packed = ours(pack(stack, spatial_dims=dims), element, outside=outside)
+            np.testing.assert_array_equal(packed.unpack(), expected)
+
+
 @pytest.mark.parametrize("element", [ball(20), line(41), line(41, 90), line(41, 45), box(17), ball(33)])
 def test_large_elements_agree_with_scipy(element):
     image = np.random.default_rng(0).random((150, 201)) < 0.004
@@ -250,6 +265,18 @@ def test_gradients_are_finite_at_zero_and_one(dtype, value):
     assert result.dtype == dtype
     result.sum().backward()
     assert torch.isfinite(image.grad).all()
+
+
+@pytest.mark.parametrize("outside", [0.0, 1.0])
+def test_gradients_with_zeros_inside_and_outside(outside):
+    rng = np.random.default_rng(3)
+    image = torch.from_numpy(np.where(rng.random((2, 9, 7)) < 0.3, 0.0, rng.random((2, 9, 7)))).requires_grad_()
+    weights = torch.from_numpy(rng.random((2, 9, 7)))
+    offsets = element_offsets(ball(1), None)
+    reference = evaluate_with_torch(_conjunction(offsets), image, outside)
+    (expected,) = torch.autograd.grad((reference * weights).sum(), image)
+    (ours,) = torch.autograd.grad((erosion(image, ball(1), outside=outside) * weights).sum(), image)
+    torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_small_values_do_not_overflow():

@@ -29,7 +29,17 @@ def test_a_plan_covers_exactly_the_element(seed):
 
 @pytest.mark.parametrize(
     ("element", "most"),
-    [(box(20), 13), (line(41), 7), (line(41, 90), 7), (ball(10), 20), (ball(20), 40), (ball(5, 3), 40)],
+    [
+        (line(33, (1, -1, 1)), 7),
+        (box(20), 13),
+        (line(41), 7),
+        (line(41, 90), 7),
+        (line(41, 45), 7),
+        (line(41, 135), 7),
+        (ball(10), 20),
+        (ball(20), 40),
+        (ball(5, 3), 40),
+    ],
 )
 def test_large_elements_take_few_passes(element, most):
     points = frozenset(as_plane_offset(pixel) for pixel in element_offsets(element, None).pixels)

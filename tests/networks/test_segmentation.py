@@ -6,7 +6,7 @@ import torch
 from shapewright.errors import InputError
 from shapewright.networks import NetworkConfig, build_network
 
-NAMES = ["light", "unet", "dynunet", "concat_unet"]
+NAMES = ["light", "unet", "dynunet", "fcn8s", "fcn8s_concat", "additive", "concat_unet"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -36,6 +36,7 @@ def test_padding_does_not_change_images_that_need_none() -> None:
         (NetworkConfig(depth=7), "depth must be between 2 and 4"),
         (NetworkConfig(depth=1), "depth must be between"),
         (NetworkConfig(name="dynunet", depth=2), "depth must be between 3 and 4"),
+        (NetworkConfig(name="additive", dropout=0.1), "dropout must be 0 for 'additive'"),
     ],
 )
 def test_errors(config: NetworkConfig, message: str) -> None:

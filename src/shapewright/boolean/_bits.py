@@ -4,6 +4,7 @@ A comparison of 64 bytes and a conversion of its 64 answers to one integer are s
 processors; the two intrinsics below say exactly that to the compiler.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from shapewright.boolean._jit import for_each_block, kernel
 
 Words = NDArray[np.uint64]
 _BYTES = ir.VectorType(ir.IntType(8), 64)
+_ALIGNED_PIXELS = 1 << 17  # below, looking at the address costs more than it brings
 _THREADED_PIXELS = 1 << 22  # below, starting threads costs more than packing
 
 
@@ -56,50 +58,94 @@ def _word_to_bytes(_: Any, word: Any, data: Any, index: Any) -> Any:
     return types.void(word, data, index), generate
 
 
-@kernel
-def pack_row(pixels: Any, start: int, width: int, inverse: Any, words: Any, at: int) -> None:
-    """Pack ``width`` pixels from ``start`` on into words from ``at`` on, combined with ``inverse`` by exclusive or."""
-    whole = width // 64
-    rest = width - 64 * whole
-    for k in range(whole):
-        words[at + k] = _bytes_to_word(pixels, start + 64 * k) ^ inverse
-    if rest:
-        end = start + width
-        word = np.uint64(0)
-        if end >= 64:  # the last 64 pixels before the row's end, of which the row's rest is kept
-            word = _bytes_to_word(pixels, end - 64) >> np.uint64(64 - rest)
-        else:
-            for x in range(rest):
-                word |= np.uint64(pixels[start + x] != 0) << np.uint64(x)
-        words[at + whole] = word ^ inverse
+@_inline
+def shifted_pair(_: Any, low: Any, high: Any, shift: Any) -> Any:
+    """Return 64 bits of two neighbouring words, from bit ``shift`` (below 64) of the lower one on."""
+
+    def generate(__: Any, builder: Any, ___: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        name = "llvm.fshr.i64"  # one vector instruction of recent processors, four of older ones
+        function = builder.module.globals.get(name)
+        if function is None:
+            function = ir.Function(builder.module, ir.FunctionType(word, [word] * 3), name)
+        return builder.call(function, [arguments[1], arguments[0], arguments[2]])
+
+    return types.uint64(low, high, shift), generate
+
+
+# The whole words of a row and its rest are packed by functions of their own, called in loops of their own: a branch
+# between rows keeps the compiler from making one loop of them, which costs as much as packing.
 
 
 @kernel
-def unpack_row(words: Any, at: int, inverse: Any, pixels: Any, start: int, width: int) -> None:
-    """Unpack words from ``at`` on, combined with ``inverse``, into ``width`` pixels from ``start`` on."""
-    whole = width // 64
-    rest = width - 64 * whole
-    for k in range(whole):
-        _word_to_bytes(words[at + k] ^ inverse, pixels, start + 64 * k)
-    if rest and whole:  # the last 64 pixels of the row at once
-        before, here = words[at + whole - 1], words[at + whole]
-        last = (before >> np.uint64(rest)) | (here << np.uint64(64 - rest))
-        _word_to_bytes(last ^ inverse, pixels, start + width - 64)
-    elif rest:
-        for x in range(rest):
-            pixels[start + x] = ((words[at] ^ inverse) >> np.uint64(x)) & np.uint64(1)
+def pack_whole(pixels: Any, start: int, width: int, inverse: Any, words: Any, at: int) -> None:
+    """Pack the whole words of ``width`` pixels from ``start`` on into words from ``at`` on, each xor ``inverse``."""
+    begin, to = np.uint64(start), np.uint64(at)  # signed indices would be tested for negative values at every word
+    for k in range(np.uint64(width) // np.uint64(64)):
+        words[to + k] = _bytes_to_word(pixels, begin + np.uint64(64) * k) ^ inverse
+
+
+@kernel
+def pack_rest(pixels: Any, start: int, width: int, inverse: Any, words: Any, at: int) -> None:
+    """Pack the pixels of a row behind its last whole word, of which there must be some."""
+    rest, end = width % 64, start + width
+    word = np.uint64(0)
+    if end >= 64:  # the last 64 pixels before the row's end, of which the row's rest is kept
+        word = _bytes_to_word(pixels, np.uint64(end - 64)) >> np.uint64(64 - rest)
+    else:
+        for x in range(np.uint64(rest)):
+            word |= np.uint64(pixels[np.uint64(end - rest) + x] != 0) << x
+    words[at + width // 64] = word ^ inverse
+
+
+@kernel
+def unpack_whole(words: Any, at: int, inverse: Any, pixels: Any, start: int, width: int) -> None:
+    """Unpack the whole words from ``at`` on, each xor ``inverse``, into pixels from ``start`` on."""
+    begin, to = np.uint64(start), np.uint64(at)
+    for k in range(np.uint64(width) // np.uint64(64)):
+        _word_to_bytes(words[to + k] ^ inverse, pixels, begin + np.uint64(64) * k)
+
+
+@kernel
+def unpack_rest(words: Any, at: int, inverse: Any, pixels: Any, start: int, width: int) -> None:
+    """Unpack the pixels of a row behind its last whole word, of which there must be some."""
+    rest, whole = width % 64, width // 64
+    if whole:  # the last 64 pixels of the row at once
+        last = shifted_pair(words[at + whole - 1], words[at + whole], np.uint64(rest))
+        _word_to_bytes(last ^ inverse, pixels, np.uint64(start + width - 64))
+    else:
+        for x in range(np.uint64(rest)):
+            pixels[np.uint64(start) + x] = ((words[at] ^ inverse) >> x) & np.uint64(1)
 
 
 @kernel
 def _pack_rows(pixels: NDArray[np.uint8], words: Words, width: int, first: int, last: int) -> None:
+    count = (width + 63) // 64
     for row in range(first, last):
-        pack_row(pixels, row * width, width, np.uint64(0), words, row * ((width + 63) // 64))
+        pack_whole(pixels, row * width, width, np.uint64(0), words, row * count)
+    if width % 64:
+        for row in range(first, last):
+            pack_rest(pixels, row * width, width, np.uint64(0), words, row * count)
 
 
 @kernel
 def _unpack_rows(words: Words, pixels: NDArray[np.uint8], width: int, first: int, last: int) -> None:
+    count = (width + 63) // 64
     for row in range(first, last):
-        unpack_row(words, row * ((width + 63) // 64), np.uint64(0), pixels, row * width, width)
+        unpack_whole(words, row * count, np.uint64(0), pixels, row * width, width)
+    if width % 64:
+        for row in range(first, last):
+            unpack_rest(words, row * count, np.uint64(0), pixels, row * width, width)
+
+
+def aligned_pixels(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return a new boolean array, not filled; a large one starts at a multiple of 64 bytes, for faster stores."""
+    size = math.prod(shape)
+    if size < _ALIGNED_PIXELS:
+        return np.empty(shape, np.bool_)
+    room = np.empty(size + 63, np.bool_)
+    start = -room.__array_interface__["data"][0] % 64
+    return room[start : start + size].reshape(shape)
 
 
 def pack_bits(image: NDArray[np.bool_]) -> Words:
@@ -117,7 +163,7 @@ def pack_bits(image: NDArray[np.bool_]) -> Words:
 
 def unpack_bits(words: Words, width: int) -> NDArray[np.bool_]:
     """Return the boolean array whose rows of ``width`` pixels the words hold."""
-    image = np.empty((*words.shape[:-1], width), np.bool_)
+    image = aligned_pixels((*words.shape[:-1], width))
     if image.size:
         pixels = image.reshape(-1).view(np.uint8)
         flat = np.ascontiguousarray(words).reshape(-1)

@@ -8,13 +8,14 @@ is followed by just enough room for the longest reach along x; the end of one ro
 The same cut serves words of 64 pixels and floating-point pixels: only the number of items in a row differs.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shapewright.boolean._bits import pack_row, unpack_row
+from shapewright.boolean._bits import pack_rest, pack_whole, unpack_rest, unpack_whole
 from shapewright.boolean._jit import kernel
 from shapewright.boolean.expression import Offset
 
@@ -67,7 +68,7 @@ def flat_distances(cut: Cut, offsets: Iterable[Offset], items_per_word: int) -> 
 
 def as_planes(shape: tuple[int, ...], spatial_dims: int) -> tuple[int, int, int, int]:
     """Return the sizes [images, planes, rows, width] in which an image of any shape is processed."""
-    images = int(np.prod(shape[: len(shape) - spatial_dims], dtype=np.int64))
+    images = math.prod(shape[: len(shape) - spatial_dims])
     if spatial_dims == 2:
         return images, shape[-2], 1, shape[-1]
     return images, shape[-3], shape[-2], shape[-1]
@@ -79,71 +80,108 @@ def as_plane_offset(offset: Offset) -> Offset:
 
 
 @kernel
-def load_words(words: NDArray[np.uint64], unit: int, cut: Cut, outside: bool, flip: bool, flat: Any) -> None:
-    """Copy block ``unit`` with its margins into a flat buffer; ``flip`` complements the pixels, not ``outside``."""
+def _begin_block(unit: int, cut: Cut, continues: bool, beyond: Any, flat: Any) -> tuple[int, int]:
+    """Prepare a buffer of words for a block; return the plane of its first margin and the first plane to load.
+
+    Where the buffer ``continues`` from the block before, the planes that both hold are moved and not loaded again.
+    """
+    kept = 2 * cut.margin if continues else 0
+    begin = cut.guard + kept * cut.plane
+    if continues:
+        distance = np.uint64(cut.planes * cut.plane)
+        for k in range(np.uint64(cut.guard), np.uint64(begin)):
+            flat[k] = flat[k + distance]
+        flat[begin:] = beyond
+    else:
+        flat[:] = beyond
+    first = (unit % cut.blocks) * cut.planes - cut.margin
+    return first, max(first + kept, 0)
+
+
+@kernel
+def load_words(
+    words: NDArray[np.uint64], unit: int, cut: Cut, outside: bool, flip: bool, continues: bool, flat: Any
+) -> None:
+    """Copy block ``unit`` with its margins into a flat buffer; ``flip`` complements the pixels, not ``outside``.
+
+    ``continues`` says that the buffer holds the block before, of the same image.
+    """
     beyond = np.uint64(0xFFFFFFFFFFFFFFFF) if outside else np.uint64(0)
     inverse = np.uint64(0xFFFFFFFFFFFFFFFF) if flip else np.uint64(0)
-    flat[:] = beyond
-    image = unit // cut.blocks
-    first = (unit % cut.blocks) * cut.planes - cut.margin
-    rows, count = words.shape[2], words.shape[3]
+    first, new = _begin_block(unit, cut, continues, beyond, flat)
+    image = np.uint64(unit // cut.blocks)
+    rows, count = words.shape[2], np.uint64(words.shape[3])
     rest = cut.width % 64
     unused = np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(rest) if rest else np.uint64(0)
-    for p in range(max(first, 0), min(first + cut.planes + 2 * cut.margin, words.shape[1])):
+    for p in range(new, min(first + cut.planes + 2 * cut.margin, words.shape[1])):
         for r in range(rows):
-            at = cut.guard + (p - first) * cut.plane + r * cut.row
-            for k in range(np.uint64(count)):  # by index: a slice would cost as much as the copy of a short row
-                flat[np.uint64(at) + k] = words[image, p, r, k] ^ inverse
+            at = np.uint64(cut.guard + (p - first) * cut.plane + r * cut.row)
+            for k in range(count):  # by index: a slice would cost as much as the copy of a short row
+                flat[at + k] = words[image, np.uint64(p), np.uint64(r), k] ^ inverse
             if rest:
-                flat[at + count - 1] = (flat[at + count - 1] & ~unused) | (beyond & unused)
+                end = at + count - np.uint64(1)
+                flat[end] = (flat[end] & ~unused) | (beyond & unused)
 
 
 @kernel
 def store_words(flat: Any, unit: int, cut: Cut, flip: bool, words: NDArray[np.uint64]) -> None:
     """Copy the block from a flat buffer into the image of words, bits beyond the width cleared."""
     inverse = np.uint64(0xFFFFFFFFFFFFFFFF) if flip else np.uint64(0)
-    image = unit // cut.blocks
+    image = np.uint64(unit // cut.blocks)
     first = (unit % cut.blocks) * cut.planes
-    rows, count = words.shape[2], words.shape[3]
+    rows, count = words.shape[2], np.uint64(words.shape[3])
     rest = cut.width % 64
     used = ~(np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(rest)) if rest else np.uint64(0xFFFFFFFFFFFFFFFF)
     for p in range(first, min(first + cut.planes, words.shape[1])):
         for r in range(rows):
-            at = cut.guard + (p - first + cut.margin) * cut.plane + r * cut.row
-            for k in range(np.uint64(count)):
-                words[image, p, r, k] = flat[np.uint64(at) + k] ^ inverse
-            words[image, p, r, count - 1] &= used
+            at = np.uint64(cut.guard + (p - first + cut.margin) * cut.plane + r * cut.row)
+            for k in range(count):
+                words[image, np.uint64(p), np.uint64(r), k] = flat[at + k] ^ inverse
+            words[image, np.uint64(p), np.uint64(r), count - np.uint64(1)] &= used
 
 
 @kernel
-def load_bits(pixels: NDArray[np.uint8], shape: Any, unit: int, cut: Cut, outside: bool, flip: bool, flat: Any) -> None:
+def load_bits(
+    pixels: NDArray[np.uint8], shape: Any, unit: int, cut: Cut, outside: bool, flip: bool, continues: bool, flat: Any
+) -> None:
     """Pack block ``unit`` of a flat binary image of shape [images, planes, rows, width] into a buffer."""
     beyond = np.uint64(0xFFFFFFFFFFFFFFFF) if outside else np.uint64(0)
     inverse = np.uint64(0xFFFFFFFFFFFFFFFF) if flip else np.uint64(0)
-    flat[:] = beyond
-    image = unit // cut.blocks
-    first = (unit % cut.blocks) * cut.planes - cut.margin
-    rest = cut.width % 64
-    unused = np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(rest) if rest else np.uint64(0)
-    end = (cut.width + 63) // 64 - 1
-    for p in range(max(first, 0), min(first + cut.planes + 2 * cut.margin, shape[1])):
+    first, new = _begin_block(unit, cut, continues, beyond, flat)
+    image = (unit // cut.blocks) * shape[1]
+    stop = min(first + cut.planes + 2 * cut.margin, shape[1])
+    for p in range(new, stop):
         for r in range(shape[2]):
-            at = cut.guard + (p - first) * cut.plane + r * cut.row
-            pack_row(pixels, ((image * shape[1] + p) * shape[2] + r) * cut.width, cut.width, inverse, flat, at)
-            if rest:
-                flat[at + end] = (flat[at + end] & ~unused) | (beyond & unused)
+            start = ((image + p) * shape[2] + r) * cut.width
+            pack_whole(pixels, start, cut.width, inverse, flat, cut.guard + (p - first) * cut.plane + r * cut.row)
+    rest = cut.width % 64
+    if rest:
+        unused = np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(rest)
+        for p in range(new, stop):
+            for r in range(shape[2]):
+                start = ((image + p) * shape[2] + r) * cut.width
+                at = cut.guard + (p - first) * cut.plane + r * cut.row
+                pack_rest(pixels, start, cut.width, inverse, flat, at)
+                last = np.uint64(at + cut.width // 64)
+                flat[last] = (flat[last] & ~unused) | (beyond & unused)
 
 
 @kernel
 def store_bits(flat: Any, unit: int, cut: Cut, flip: bool, pixels: NDArray[np.uint8], shape: Any) -> None:
     """Unpack the block from a flat buffer into a flat binary image."""
     inverse = np.uint64(0xFFFFFFFFFFFFFFFF) if flip else np.uint64(0)
-    image = unit // cut.blocks
+    image = (unit // cut.blocks) * shape[1]
     first = (unit % cut.blocks) * cut.planes
-    for p in range(first, min(first + cut.planes, shape[1])):
+    stop = min(first + cut.planes, shape[1])
+    for p in range(first, stop):
         for r in range(shape[2]):
             at = cut.guard + (p - first + cut.margin) * cut.plane + r * cut.row
-            unpack_row(flat, at, inverse, pixels, ((image * shape[1] + p) * shape[2] + r) * cut.width, cut.width)
+            unpack_whole(flat, at, inverse, pixels, ((image + p) * shape[2] + r) * cut.width, cut.width)
+    if cut.width % 64:
+        for p in range(first, stop):
+            for r in range(shape[2]):
+                at = cut.guard + (p - first + cut.margin) * cut.plane + r * cut.row
+                unpack_rest(flat, at, inverse, pixels, ((image + p) * shape[2] + r) * cut.width, cut.width)
 
 
 @kernel

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shapewright.boolean._bits import shifted_pair
 from shapewright.boolean._blocks import (
     CHUNK,
     Cut,
@@ -18,6 +19,18 @@ from shapewright.boolean._blocks import (
     load_words,
     store_pixels,
     store_words,
+)
+from shapewright.boolean._gates import (
+    and_adjoint,
+    not_adjoint,
+    or_adjoint,
+    soft_and,
+    soft_not,
+    soft_or,
+    soft_where,
+    soft_xor,
+    where_adjoint,
+    xor_adjoint,
 )
 from shapewright.boolean._jit import kernel
 
@@ -43,7 +56,8 @@ def run_words(
     start, stop = inner_range(cut)
     final = np.uint64(gates[-1, 1] * CHUNK)
     for unit in range(first, last):
-        load_words(words, unit, cut, outside, False, flat)
+        continues = unit > first and unit % cut.blocks != 0
+        load_words(words, unit, cut, outside, False, continues, flat)
         for base in range(start, stop, CHUNK):
             for g in range(gates.shape[0]):
                 code = gates[g, 0]
@@ -53,11 +67,8 @@ def run_words(
                     distance = distances[gates[g, 2]]
                     at = np.uint64(base + (distance >> 6))
                     shift = np.uint64(distance & 63)
-                    back = np.uint64(63) - shift  # shifting by 1 and then by this never shifts by 64
                     for i in range(np.uint64(CHUNK)):
-                        values[t + i] = (flat[at + i] >> shift) | (
-                            (flat[at + i + np.uint64(1)] << np.uint64(1)) << back
-                        )
+                        values[t + i] = shifted_pair(flat[at + i], flat[at + i + np.uint64(1)], shift)
                 elif code == CONSTANT:
                     constant = np.uint64(0) - np.uint64(gates[g, 2])
                     for i in range(np.uint64(CHUNK)):
@@ -85,71 +96,47 @@ def run_words(
 @kernel
 def polynomial(flat: Any, base: int, gates: Any, distances: Any, values: Any) -> None:
     """Evaluate the polynomial of a program on the pixels ``base`` to ``base + CHUNK`` of a buffer."""
-    one = values.dtype.type(1)
-    two = values.dtype.type(2)
     for g in range(gates.shape[0]):
         code = gates[g, 0]
         t, a = np.uint64(gates[g, 1] * CHUNK), np.uint64(gates[g, 2] * CHUNK)
         b, c = np.uint64(gates[g, 3] * CHUNK), np.uint64(gates[g, 4] * CHUNK)
-        if code == LOAD:
+        if code == WHERE:
+            soft_where(values, t, a, b, c)
+        elif code == AND:
+            soft_and(values, t, a, b, c)
+        elif code == OR:
+            soft_or(values, t, a, b, c)
+        elif code == NOT:
+            soft_not(values, t, a, b, c)
+        elif code == XOR:
+            soft_xor(values, t, a, b, c)
+        elif code == LOAD:
             at = np.uint64(base + distances[gates[g, 2]])
             for i in range(np.uint64(CHUNK)):
                 values[t + i] = flat[at + i]
-        elif code == CONSTANT:
+        else:
             constant = values.dtype.type(gates[g, 2])
             for i in range(np.uint64(CHUNK)):
                 values[t + i] = constant
-        elif code == NOT:
-            for i in range(np.uint64(CHUNK)):
-                values[t + i] = one - values[a + i]
-        elif code == AND:
-            for i in range(np.uint64(CHUNK)):
-                values[t + i] = values[a + i] * values[b + i]
-        elif code == OR:
-            for i in range(np.uint64(CHUNK)):
-                values[t + i] = values[a + i] + values[b + i] * (one - values[a + i])
-        elif code == XOR:
-            for i in range(np.uint64(CHUNK)):
-                values[t + i] = values[a + i] + values[b + i] * (one - two * values[a + i])
-        else:
-            for i in range(np.uint64(CHUNK)):
-                values[t + i] = values[c + i] + values[a + i] * (values[b + i] - values[c + i])
 
 
 @kernel
 def adjoints(gates: Any, values: Any, adjoint: Any) -> None:
     """Run a program backwards: from the gradient of the last gate to the gradients of all gates before it."""
-    one = values.dtype.type(1)
-    two = values.dtype.type(2)
     for g in range(gates.shape[0] - 1, -1, -1):
         code = gates[g, 0]
         t, a = np.uint64(gates[g, 1] * CHUNK), np.uint64(gates[g, 2] * CHUNK)
         b, c = np.uint64(gates[g, 3] * CHUNK), np.uint64(gates[g, 4] * CHUNK)
-        if code == NOT:
-            for i in range(np.uint64(CHUNK)):
-                adjoint[a + i] -= adjoint[t + i]
+        if code == WHERE:
+            where_adjoint(values, adjoint, t, a, b, c)
         elif code == AND:
-            for i in range(np.uint64(CHUNK)):
-                adjoint[a + i] += adjoint[t + i] * values[b + i]
-            for i in range(np.uint64(CHUNK)):
-                adjoint[b + i] += adjoint[t + i] * values[a + i]
+            and_adjoint(values, adjoint, t, a, b, c)
         elif code == OR:
-            for i in range(np.uint64(CHUNK)):
-                adjoint[a + i] += adjoint[t + i] * (one - values[b + i])
-            for i in range(np.uint64(CHUNK)):
-                adjoint[b + i] += adjoint[t + i] * (one - values[a + i])
+            or_adjoint(values, adjoint, t, a, b, c)
+        elif code == NOT:
+            not_adjoint(values, adjoint, t, a, b, c)
         elif code == XOR:
-            for i in range(np.uint64(CHUNK)):
-                adjoint[a + i] += adjoint[t + i] * (one - two * values[b + i])
-            for i in range(np.uint64(CHUNK)):
-                adjoint[b + i] += adjoint[t + i] * (one - two * values[a + i])
-        elif code == WHERE:
-            for i in range(np.uint64(CHUNK)):
-                adjoint[a + i] += adjoint[t + i] * (values[b + i] - values[c + i])
-            for i in range(np.uint64(CHUNK)):
-                adjoint[b + i] += adjoint[t + i] * values[a + i]
-            for i in range(np.uint64(CHUNK)):
-                adjoint[c + i] += adjoint[t + i] * (one - values[a + i])
+            xor_adjoint(values, adjoint, t, a, b, c)
 
 
 @kernel

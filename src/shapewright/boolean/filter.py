@@ -285,7 +285,7 @@ def is_floating(image: Any) -> bool:
     """Say whether an array or tensor is of floating point."""
     if is_tensor(image):
         return bool(image.is_floating_point())
-    return isinstance(image, np.ndarray) and np.issubdtype(image.dtype, np.floating)
+    return isinstance(image, np.ndarray) and image.dtype.kind == "f"
 
 
 def repeat(step: Callable[[Any], Any], image: Any, iterations: int | None) -> Any:

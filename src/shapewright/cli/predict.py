@@ -1,5 +1,6 @@
 """``shapewright predict``: label maps of new images."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the label maps")
     parser.add_argument("--format", choices=FORMATS, help="format of the results (default: the image's own)")
     parser.add_argument("--probabilities", action="store_true", help="write the class probabilities as well")
+    parser.add_argument(
+        "--connect", action="store_true", help="make every label one piece without holes (as inference.connect)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="predict again where a result exists")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
     options = parser.parse_args(argv)
@@ -33,6 +37,9 @@ def main(argv: Sequence[str]) -> int:
     from shapewright.training.predict import Predictor, predict_files
 
     predictor = Predictor.load(options.run, config_class, factory, device=options.device)
+    if options.connect:
+        inference = dataclasses.replace(predictor.config.inference, connect=True)
+        predictor = dataclasses.replace(predictor, config=dataclasses.replace(predictor.config, inference=inference))
     results = predict_files(
         predictor,
         images,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapewright.data.augment import BatchAugmentation
+from shapewright.data.mining import PatchGuide
 from shapewright.data.preprocess import UNKNOWN
 from shapewright.data.supervision import Points, Supervision
 from shapewright.data.task import Task
@@ -103,6 +104,8 @@ class PatchBatches:
         Applied to every batch; None leaves patches as they are.
     rank, world
         This process and the number of processes; together they see every case once per pass.
+    guide
+        Says where the network is wrong; cases and centres are then drawn in proportion to that.
     """
 
     cases: Sequence[TrainingCase]
@@ -114,6 +117,7 @@ class PatchBatches:
     augmentation: BatchAugmentation | None = None
     rank: int = 0
     world: int = 1
+    guide: PatchGuide | None = None
 
     def __post_init__(self) -> None:
         if not self.cases:
@@ -133,6 +137,8 @@ class PatchBatches:
         import torch
 
         random = np.random.default_rng([self.seed, step, self.rank])
+        if self.guide is not None:
+            self.guide.follow(step)
         patches = [self._patch(self._case(step, slot, random), slot, random) for slot in range(self.batch_size)]
         batch = {name: torch.from_numpy(np.stack([patch[name] for patch in patches])) for name in patches[0]}
         if self.masked:
@@ -149,16 +155,29 @@ class PatchBatches:
         return self.task.ignore_label is not None or any(case.partly_known for case in self.cases)
 
     def _case(self, step: int, slot: int, random: np.random.Generator) -> TrainingCase:
-        """Return the case of one slot: a new random order for every pass over the cases."""
+        """Return the case of one slot: a new random order for every pass over the cases.
+
+        Cases with and without a mask take turns, so that a few masks among many weaker labels are not lost.
+        """
         if self.weak_share is not None:
-            groups = [case for case in self.cases if case.weak], [case for case in self.cases if not case.weak]
-            if all(groups):
-                group = groups[0] if random.random() < self.weak_share else groups[1]
-                return group[random.integers(len(group))]
+            kinds = [case for case in self.cases if case.weak], [case for case in self.cases if not case.weak]
+            if all(kinds):
+                kind = kinds[0] if random.random() < self.weak_share else kinds[1]
+                return kind[random.integers(len(kind))]
         position = (step * self.world + self.rank) * self.batch_size + slot
-        lap, place = divmod(position, len(self.cases))
-        order = np.random.default_rng([self.seed, 1_000_003, lap]).permutation(len(self.cases))
-        return self.cases[int(order[place])]
+        if self.guide is not None:
+            hard = self.guide.case(
+                [case.id for case in self.cases], np.random.default_rng([self.seed, 1_000_033, position])
+            )
+            if hard is not None:
+                return self.cases[hard]
+        groups = [[case for case in self.cases if (case.supervision.mask is None) is bare] for bare in (False, True)]
+        groups = [group for group in groups if group]
+        turn, position = position % len(groups), position // len(groups)
+        cases = groups[turn]
+        lap, place = divmod(position, len(cases))
+        order = np.random.default_rng([self.seed, 1_000_003, lap]).permutation(len(cases))
+        return cases[int(order[place])]
 
     def _patch(self, case: TrainingCase, slot: int, random: np.random.Generator) -> dict[str, NDArray[Any]]:
         centre = self._centre(case, slot, random)
@@ -182,6 +201,10 @@ class PatchBatches:
     def _centre(self, case: TrainingCase, slot: int, random: np.random.Generator) -> NDArray[np.int64]:
         """Return the voxel in the patch's middle."""
         shape = np.array(case.labels.shape)
+        if self.guide is not None:
+            hard = self.guide.centre(case.id, slot < self._foreground_slots(random), random)
+            if hard is not None:
+                return hard
         if case.foreground and slot < self._foreground_slots(random):
             positions = case.foreground[random.choice(list(case.foreground))]
             return np.array(np.unravel_index(positions[random.integers(len(positions))], tuple(shape)))

@@ -3,17 +3,29 @@
 from collections.abc import Sequence
 from functools import partial
 from math import prod
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shapewright.arrays import AnyArray, Array, as_binary, as_numpy, check_spacing, check_spatial_dims, same_kind
+from shapewright.arrays import (
+    AnyArray,
+    Array,
+    as_binary,
+    as_numpy,
+    check_spacing,
+    check_spatial_dims,
+    same_kind,
+    shape_of,
+)
 from shapewright.errors import InputError, unknown
-from shapewright.geometry._distance_kernels import LANES, column_costs, follow_sources, row_costs
+from shapewright.geometry._distance_kernels import LANES, column_costs, doubled_row_costs, follow_sources, row_costs
 from shapewright.geometry._label_kernels import label_column_costs, label_row_costs
 from shapewright.geometry._sweep_kernels import sweep
 from shapewright.geometry._threads import in_threads
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Metric = Literal["euclidean", "squared_euclidean", "chebyshev", "taxicab"]
 METRICS: tuple[Metric, ...] = ("euclidean", "squared_euclidean", "chebyshev", "taxicab")
@@ -94,7 +106,8 @@ def distance_transform(
 
     The result is exact up to the rounding of float32 in every metric; with unit spacing, squares are exact up to 2**24.
     The time does not depend on how far the background is: of the order of n log n for each line of n pixels. Large
-    images use the threads that Numba is set to; the result does not depend on their number.
+    images use the threads that Numba is set to; the result does not depend on their number. A tensor on another device
+    than the CPU is transformed there.
 
     Examples
     --------
@@ -105,13 +118,16 @@ def distance_transform(
     >>> distance_transform(mask, spacing=(1.0, 0.5))[1]
     array([0.      , 0.5     , 1.      , 1.118034, 1.      ], dtype=float32)
     """
-    binary = as_binary(mask, "mask")
-    dims = check_spatial_dims(spatial_dims, binary.shape)
+    dims = check_spatial_dims(spatial_dims, shape_of(mask, "mask"))
     steps = check_spacing(spacing, dims)
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
     if outside not in (0, 1):
         raise InputError(f"outside must be 0 (background) or 1 (foreground); got {outside!r}")
+    if not isinstance(mask, np.ndarray) and mask.device.type != "cpu":
+        result: Array | tuple[Array, Array] = _on_device(mask, metric, steps, outside, return_indices)
+        return result
+    binary = as_binary(mask, "mask")
     leading, spatial = binary.shape[:-dims], binary.shape[-dims:]
     images = np.ascontiguousarray(binary).reshape(prod(leading), *spatial)
     if outside == 0:
@@ -124,6 +140,26 @@ def distance_transform(
     if indices is None:
         return same_kind(distances.reshape(binary.shape), mask)
     return same_kind(distances.reshape(binary.shape), mask), same_kind(indices.reshape(*leading, dims, *spatial), mask)
+
+
+def _on_device(mask: "Tensor", metric: Metric, spacing: tuple[float, ...], outside: int, return_indices: bool) -> Any:
+    """Do as :func:`distance_transform` on the tensor's own device."""
+    from torch.nn.functional import pad
+
+    from shapewright.geometry._torch_distance import as_binary_tensor, transform
+
+    dims = len(spacing)
+    leading, spatial = mask.shape[:-dims], mask.shape[-dims:]
+    images = as_binary_tensor(mask, "mask").reshape(-1, *spatial)
+    if outside == 0:
+        images = pad(images, [1, 1] * dims)
+    distances, indices = transform(images, metric, spacing, return_indices)
+    if outside == 0:
+        inner: tuple[slice, ...] = (slice(1, -1),) * dims
+        distances = distances[:, *inner]
+        indices = None if indices is None else indices[:, :, *inner] - 1
+    distances = distances.reshape(mask.shape)
+    return distances if indices is None else (distances, indices.reshape(*leading, dims, *spatial))
 
 
 def column_blocks(shape: tuple[int, int, int]) -> int:
@@ -163,9 +199,11 @@ def _whole_steps(images: NDArray[np.bool_], spacing: float, *, diagonal: bool) -
     """Return the distances in straight, or also diagonal, steps of the same length to the background."""
     shape = images.shape
     no_path = sum(shape[1:])  # longer than any; twice that fits into the integers
-    cost = np.arange(shape[-1] + 1).astype(np.int16 if 2 * no_path < np.iinfo(np.int16).max else np.int32)
-    cost[-1] = no_path
-    steps = _along_rows(images, cost, None)
+    none = np.int16(no_path) if 2 * no_path <= np.iinfo(np.int16).max else np.int32(no_path)
+    steps = np.empty(shape, none.dtype)
+    rows = (prod(shape[:-1]), shape[-1])
+    kernel = partial(doubled_row_costs, images.view(np.uint8).reshape(rows), none, None, steps.reshape(rows))
+    in_threads(kernel, rows[0], steps.size)
     for axis in reversed(range(1, len(shape) - 1)):
         planes = (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 : -1]), shape[-1])
         in_threads(partial(sweep, steps.reshape(planes), diagonal), planes[0], steps.size)
@@ -179,11 +217,15 @@ def _whole_steps(images: NDArray[np.bool_], spacing: float, *, diagonal: bool) -
 def _along_rows(images: NDArray[np.bool_], cost: NDArray[Any], source: NDArray[np.int32] | None) -> NDArray[Any]:
     """Return the cost of the distance along the last axis, and write the column it comes from into ``source``."""
     costs = np.empty(images.shape, cost.dtype)
-    rows = (images.shape[0], 1, prod(images.shape[1:-1]), images.shape[-1])
-    labels, foreground = images.view(np.uint8).reshape(rows)[:, 0], np.ones(1, np.uint8)
-    columns = None if source is None else source.reshape(rows)
-    kernel = partial(row_costs, labels, foreground, cost, False, costs.reshape(rows), columns)
-    in_threads(kernel, prod(images.shape[:-1]), costs.size)
+    rows, width = prod(images.shape[:-1]), images.shape[-1]
+    labels = images.view(np.uint8).reshape(rows, width)
+    if source is None:
+        none = np.int16(width) if 2 * width <= np.iinfo(np.int16).max else np.int32(width)
+        kernel = partial(doubled_row_costs, labels, none, cost, costs.reshape(rows, width))
+    else:
+        whole, foreground = (1, 1, rows, width), np.ones(1, np.uint8)
+        kernel = partial(row_costs, labels[None], foreground, cost, False, costs.reshape(whole), source.reshape(whole))
+    in_threads(kernel, rows, costs.size)
     return costs
 
 

@@ -3,7 +3,8 @@
 Every loss takes integer labels ``[B, *spatial]`` (or ``[B, 1, *spatial]``), applies the softmax itself (a sigmoid
 where the network has one channel), computes in at least single precision under autocast, honours ``mask`` and
 ``ignore_label``, and has a finite value and gradient for empty, full and constant inputs.
-:class:`~shapewright.losses.WeightSchedule` and the names of the schedules are readable without torch.
+:class:`~shapewright.losses.WeightSchedule`, the names of the schedules and
+:class:`~shapewright.losses.LabelSpace` are readable without torch.
 """
 
 import importlib
@@ -12,45 +13,69 @@ from typing import TYPE_CHECKING, Any
 from shapewright.losses.schedule import SCHEDULES, WeightSchedule
 
 if TYPE_CHECKING:
+    from shapewright.losses.adversarial import AdversarialLoss as AdversarialLoss
     from shapewright.losses.boundary import BoundaryLoss as BoundaryLoss
     from shapewright.losses.compose import ScheduledSum as ScheduledSum
     from shapewright.losses.crf import DenseCRFLoss as DenseCRFLoss
     from shapewright.losses.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
+    from shapewright.losses.fbeta import FBetaLoss as FBetaLoss
+    from shapewright.losses.fbeta import auto_beta as auto_beta
     from shapewright.losses.hausdorff import HausdorffLoss as HausdorffLoss
+    from shapewright.losses.independent import IndependentLoss as IndependentLoss
+    from shapewright.losses.label_sets import AdaptiveCrossEntropyLoss as AdaptiveCrossEntropyLoss
+    from shapewright.losses.label_sets import MarginalDiceLoss as MarginalDiceLoss
+    from shapewright.losses.label_space import LabelSpace as LabelSpace
     from shapewright.losses.overlap import DiceLoss as DiceLoss
     from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
+    from shapewright.losses.size import SizeLevelLoss as SizeLevelLoss
     from shapewright.losses.size import SizeLoss as SizeLoss
     from shapewright.losses.skeleton import SkeletonLoss as SkeletonLoss
     from shapewright.losses.weights import BalancedCrossEntropy as BalancedCrossEntropy
     from shapewright.losses.weights import balance_weights as balance_weights
 
 _MODULES = {
+    "AdaptiveCrossEntropyLoss": "label_sets",
+    "AdversarialLoss": "adversarial",
     "BalancedCrossEntropy": "weights",
     "BoundaryLoss": "boundary",
     "CrossEntropyLoss": "cross_entropy",
     "DenseCRFLoss": "crf",
     "DiceLoss": "overlap",
+    "FBetaLoss": "fbeta",
     "GeneralisedDiceLoss": "overlap",
     "HausdorffLoss": "hausdorff",
+    "LabelSpace": "label_space",
+    "MarginalDiceLoss": "label_sets",
+    "IndependentLoss": "independent",
     "ScheduledSum": "compose",
+    "SizeLevelLoss": "size",
     "SizeLoss": "size",
     "SkeletonLoss": "skeleton",
+    "auto_beta": "fbeta",
     "balance_weights": "weights",
 }
 
 __all__ = [
     "SCHEDULES",
+    "AdaptiveCrossEntropyLoss",
+    "AdversarialLoss",
     "BalancedCrossEntropy",
     "BoundaryLoss",
     "CrossEntropyLoss",
     "DenseCRFLoss",
     "DiceLoss",
+    "FBetaLoss",
     "GeneralisedDiceLoss",
     "HausdorffLoss",
+    "IndependentLoss",
+    "LabelSpace",
+    "MarginalDiceLoss",
     "ScheduledSum",
+    "SizeLevelLoss",
     "SizeLoss",
     "SkeletonLoss",
     "WeightSchedule",
+    "auto_beta",
     "balance_weights",
 ]
 

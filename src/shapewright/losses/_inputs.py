@@ -56,9 +56,10 @@ def take_channels(values: Tensor, channels: list[int]) -> Tensor:
     return values[:, first : last + 1] if channels == list(range(first, last + 1)) else values[:, channels]
 
 
-def read_labels(labels: Tensor, logits: Tensor, ignore_label: int | None) -> Tensor:
+def read_labels(labels: Tensor, logits: Tensor, ignore_label: int | None, *, more: int = 0) -> Tensor:
     """Return labels as ``[B, *spatial]`` after checking their type, shape and range.
 
+    ``more`` labels than classes are accepted, which stand for sets of classes.
     The range is not looked at while torch.compile traces, which could not depend on values.
     """
     if labels.is_floating_point() or labels.is_complex():
@@ -78,10 +79,11 @@ def read_labels(labels: Tensor, logits: Tensor, ignore_label: int | None) -> Ten
         labels = labels.long()
     if labels.numel() and not torch.compiler.is_compiling():
         kept = labels if ignore_label is None else labels[labels != ignore_label]
-        if kept.numel() and (int(kept.min()) < 0 or int(kept.max()) >= max(channels, 2)):
+        if kept.numel() and (int(kept.min()) < 0 or int(kept.max()) >= max(channels, 2) + more):
+            sets = f" and {more} label set{'s' if more > 1 else ''}" if more else ""
             raise InputError(
-                f"labels must be between 0 and {max(channels, 2) - 1} for logits with {channels} "
-                f"channel{'s' if channels > 1 else ''}; got values from {int(kept.min())} to {int(kept.max())}. "
+                f"labels must be between 0 and {max(channels, 2) + more - 1} for logits with {channels} "
+                f"channel{'s' if channels > 1 else ''}{sets}; got values from {int(kept.min())} to {int(kept.max())}. "
                 "Voxels to leave out are named by ignore_label= or by mask="
             )
     return labels

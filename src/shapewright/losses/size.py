@@ -50,8 +50,13 @@ SAMPLED: dict[str, tuple[Callable[[Masks, Spacing], Sizes], Callable[[Masks, Spa
 
 EXACT = ("area", "centroid", "spread")
 MEASURES = (*SAMPLED, *EXACT)
+GROWING = ("inscribed", "inscribed_euclidean", "area")
+"""Measures with one value that never falls when the mask grows."""
+
 VECTORS = ("extents", "centroid", "spread")
 """Measures with one value per spatial axis."""
+
+_LARGEST_LOGIT, _BISECTIONS = 16.0, 11  # levels are found between the logits -16 and 16, to 1/64
 
 
 class SizeLoss(nn.Module):
@@ -207,7 +212,9 @@ class SizeLoss(nn.Module):
         if regions is not None or self.objects == "components":
             predicted, truth, target = self._apart(predicted, truth, target, regions, spacing)
         if truth is None:
-            low, high = self._interval(target.to(predicted), predicted.shape[0], predicted.shape[1], len(spacing))
+            low, high = read_sizes(
+                target.to(predicted), self.measure, predicted.shape[0], predicted.shape[1], len(spacing)
+            )
         else:
             low = high = self._measured(truth, spacing)
         if counted is not None:
@@ -275,25 +282,6 @@ class SizeLoss(nn.Module):
             sizes = _mask_sizes(fields > 0.5, list(spacing), self.measure).to(truth)
         return sizes.reshape(*truth.shape[:2], -1)
 
-    def _interval(self, target: Tensor, batch: int, objects: int, dims: int) -> tuple[Tensor, Tensor]:
-        """Return the lower and upper ends [B, C, M] of a floating-point target."""
-        values = dims if self.measure in VECTORS else 1
-        shape = (batch, objects, dims) if self.measure in VECTORS else (batch, objects)
-        accepted = [shape, (*shape, 2)]
-        if objects == 1:
-            accepted += [(batch, *shape[2:]), (batch, *shape[2:], 2)]
-        if tuple(target.shape) not in accepted:
-            raise InputError(
-                f"sizes must have shape {' or '.join(map(str, accepted))} for the measure {self.measure!r} and "
-                f"{objects} object{'s' if objects > 1 else ''} per image; got {tuple(target.shape)}"
-            )
-        is_interval = tuple(target.shape) in accepted[1::2]
-        ends = target if is_interval else target[..., None].expand(*target.shape, 2)
-        low, high = ends.reshape(batch, objects, values, 2).unbind(-1)
-        if not torch.compiler.is_compiling() and bool((low > high).any()):
-            raise InputError("sizes must be intervals with a lower and an upper end, in this order")
-        return low, high
-
     def _apart(
         self, predicted: Tensor, truth: Tensor | None, target: Tensor, regions: Tensor | None, spacing: Spacing
     ) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -322,6 +310,140 @@ class SizeLoss(nn.Module):
         found = self._measured((objects.detach() > 0.5).to(predicted), spacing)[:, :, 0]
         order = found.argsort(dim=1, descending=True, stable=True)
         return _reordered(objects, order), None, _matched_sizes(target.to(predicted), found, order)
+
+
+class SizeLevelLoss(nn.Module):
+    r"""Cross-entropy with the level set of the prediction that has the known size.
+
+    A size says how large an object is, not where. The prediction says where, and how large to cut it: of all its level
+    sets :math:`\{p > t\}` this loss takes the one whose size is right, with t as near to 1/2 as that allows, and asks
+    the network for it. So the error in size falls by moving the boundary along the prediction's own level lines, and
+    the overlap follows. It regularises :class:`SizeLoss`, which moves single pixels, and finds objects that the network
+    overlooks, of which that loss knows nothing.
+
+    Parameters
+    ----------
+    measure
+        A measure of :class:`SizeLoss` that grows with the mask: ``"inscribed"``, ``"inscribed_euclidean"``, ``"area"``.
+    channels
+        Classes to supervise; default all but the background.
+    spacing
+        Pixel size in mm per spatial axis; default 1.
+    reduction
+        ``"mean"`` over the known sizes, ``"sum"``, or ``"none"`` for ``[B, len(channels)]``.
+
+    Raises
+    ------
+    InputError
+        Unknown option, or input whose type or shape does not fit.
+
+    Notes
+    -----
+    An image whose size is NaN (unknown) has loss 0 and is left out of the mean. Size 0 asks for an empty mask. A
+    constant prediction has no level set of a size between nothing and the image; the smaller error is taken.
+
+    Examples
+    --------
+    >>> logits = torch.full((1, 1, 9, 9), -3.0)
+    >>> logits[..., 2:7, 2:7] = -1.0  # 5 x 5 pixels that are more likely than the rest: inscribed size 6
+    >>> logits.requires_grad_()[0, 0, 4, 4].item()
+    -1.0
+    >>> SizeLevelLoss()(logits, torch.tensor([6.0])).backward()
+    >>> bool((logits.grad[..., 2:7, 2:7] < 0).all() and (logits.grad[..., 0, :] > 0).all())
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        measure: str = "inscribed",
+        channels: Sequence[int] | None = None,
+        spacing: Sequence[float] | float | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        if measure not in GROWING:
+            raise unknown("measure", measure, GROWING)
+        self.measure = measure
+        self.channels = channels
+        self.spacing = spacing
+        self.reduction = _inputs.check_reduction(reduction)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of ``logits [B, K, *spatial]`` and sizes ``[B, C]`` or intervals ``[B, C, 2]``, as floats."""
+        channels = _inputs.check_channels(self.channels, _inputs.class_count(logits))
+        spacing = check_spacing(self.spacing, logits.ndim - 2)
+        predicted = _inputs.take_channels(_inputs.class_probabilities(logits), channels)
+        low, high = read_sizes(target.to(predicted), self.measure, predicted.shape[0], len(channels), len(spacing))
+        fields, low, high = predicted.flatten(0, 1), low.flatten(), high.flatten()
+        known = ~(low.isnan() | high.isnan())
+        levels = _levels(
+            fields.detach(), low.masked_fill(~known, 0), high.masked_fill(~known, 0), spacing, self.measure
+        )
+        wanted = (fields.detach() > levels.reshape(-1, *(1,) * len(spacing))).to(fields)
+        errors = nn.functional.binary_cross_entropy(fields.clamp(0, 1), wanted, reduction="none").flatten(1).mean(1)
+        values = errors.masked_fill(~known, 0.0).reshape(predicted.shape[:2])
+        if self.reduction == "mean":
+            return values.sum() / known.sum().clamp(min=1)
+        return _inputs.reduce_values(values, self.reduction)
+
+    def extra_repr(self) -> str:
+        """Name the options that decide what is computed."""
+        return f"measure={self.measure!r}"
+
+
+def _levels(fields: Tensor, low: Tensor, high: Tensor, spacing: Spacing, measure: str) -> Tensor:
+    """Return the thresholds [N] of fields [N, *spatial] at which the size lies in [low, high], nearest to 1/2."""
+    column = (-1, *(1,) * len(spacing))
+
+    def last(large_enough: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """Return an interval [N] with the largest logit at which the size is large enough, by bisection."""
+        below, above = torch.full_like(low, -_LARGEST_LOGIT), torch.full_like(low, _LARGEST_LOGIT)
+        for _ in range(_BISECTIONS):
+            middle = (below + above) / 2
+            masks = fields > torch.sigmoid(middle).reshape(column)
+            passed = large_enough(_sizes_of(masks, spacing, measure).to(low))
+            below, above = torch.where(passed, middle, below), torch.where(passed, above, middle)
+        return below, above
+
+    _, first = last(lambda sizes: sizes > high)
+    end, _ = last(lambda sizes: sizes >= low)
+    half = torch.zeros_like(low)
+    return torch.sigmoid(torch.where(first <= end, half.maximum(first).minimum(end), (first + end) / 2))
+
+
+def _sizes_of(masks: Tensor, spacing: Spacing, measure: str) -> Tensor:
+    """Return the sizes [N] of masks [N, *spatial]."""
+    if measure == "area":
+        return masks.flatten(1).sum(1) * float(np.prod(spacing))
+    sizes: Tensor = _mask_sizes(masks, list(spacing), measure)[:, 0]
+    return sizes
+
+
+def read_sizes(target: Tensor, measure: str, batch: int, objects: int, dims: int) -> tuple[Tensor, Tensor]:
+    """Return the lower and upper ends [B, C, M] of sizes as :meth:`SizeLoss.forward` takes them.
+
+    Raises
+    ------
+    InputError
+        Another shape, or an interval whose ends are in the wrong order.
+    """
+    values = dims if measure in VECTORS else 1
+    shape = (batch, objects, dims) if measure in VECTORS else (batch, objects)
+    accepted = [shape, (*shape, 2)]
+    if objects == 1:
+        accepted += [(batch, *shape[2:]), (batch, *shape[2:], 2)]
+    if tuple(target.shape) not in accepted:
+        raise InputError(
+            f"sizes must have shape {' or '.join(map(str, accepted))} for the measure {measure!r} and "
+            f"{objects} object{'s' if objects > 1 else ''} per image; got {tuple(target.shape)}"
+        )
+    is_interval = tuple(target.shape) in accepted[1::2]
+    ends = target if is_interval else target[..., None].expand(*target.shape, 2)
+    low, high = ends.reshape(batch, objects, values, 2).unbind(-1)
+    if not torch.compiler.is_compiling() and bool((low > high).any()):
+        raise InputError("sizes must be intervals with a lower and an upper end, in this order")
+    return low, high
 
 
 def _excess(sizes: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from shapewright.metrics.aggregate import compare as compare
     from shapewright.metrics.aggregate import summarise as summarise
     from shapewright.metrics.boundary import boundary_iou as boundary_iou
+    from shapewright.metrics.combined import hvsmr_score as hvsmr_score
     from shapewright.metrics.evaluation import evaluate as evaluate
     from shapewright.metrics.instances import aggregated_jaccard as aggregated_jaccard
     from shapewright.metrics.instances import object_dice as object_dice
@@ -37,10 +38,13 @@ if TYPE_CHECKING:
     from shapewright.metrics.surface import hausdorff_distance as hausdorff_distance
     from shapewright.metrics.surface import surface_dice as surface_dice
     from shapewright.metrics.surface import surface_distances as surface_distances
+    from shapewright.metrics.thresholds import ThresholdScores as ThresholdScores
+    from shapewright.metrics.thresholds import best_over_thresholds as best_over_thresholds
 
 _MODULES = {
     "aggregate": ("Comparison", "Summary", "compare", "summarise"),
     "boundary": ("boundary_iou",),
+    "combined": ("hvsmr_score",),
     "evaluation": ("evaluate",),
     "instances": ("aggregated_jaccard", "object_dice"),
     "lesions": ("LesionScores", "SliceDice", "TrivialFloor", "lesion_scores", "slice_dice", "trivial_floor"),
@@ -54,6 +58,7 @@ _MODULES = {
         "surface_dice",
         "surface_distances",
     ),
+    "thresholds": ("ThresholdScores", "best_over_thresholds"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -13,6 +13,7 @@ from shapewright.boolean.packed import PackedImage, pack
 from shapewright.morphology.connected import area_opening, fill_holes, reconstruction
 from shapewright.morphology.elements import ball, box, connectivity, cross, diamond, line
 from shapewright.morphology.grey import grey_dilation, grey_erosion
+from shapewright.morphology.growth import grow_homotopic
 from shapewright.morphology.operators import (
     black_tophat,
     closing,
@@ -42,6 +43,7 @@ __all__ = [
     "gradient",
     "grey_dilation",
     "grey_erosion",
+    "grow_homotopic",
     "hit_or_miss",
     "homotopic_thinning",
     "line",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shapewright.boolean._bits import aligned_pixels, shifted_pair
 from shapewright.boolean._blocks import (
     Cut,
     as_plane_offset,
@@ -47,7 +48,7 @@ def union_of_shifts_of_pixels(
     image: NDArray[np.bool_], offsets: Offsets, *, outside: bool, complement: bool
 ) -> NDArray[np.bool_]:
     """Do the same from and to boolean arrays, packing each block as it is loaded."""
-    out = np.empty(image.shape, np.bool_)
+    out = aligned_pixels(image.shape)
     pixels = np.ascontiguousarray(image).reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8)
     planes = as_planes(image.shape, offsets.spatial_dims)
     _apply(offsets, planes, (_NO_WORDS, _NO_WORDS), pixels, outside, complement)
@@ -102,18 +103,21 @@ def _run(
     start, stop = inner_range(cut)
     for unit in range(first, last):
         block = buffers[SOURCE * size : (SOURCE + 1) * size]
+        continues = unit > first and unit % cut.blocks != 0
         if pixels.size:
-            load_bits(pixels, shape, unit, cut, beyond, flip, block)
+            load_bits(pixels, shape, unit, cut, beyond, flip, continues, block)
         else:
-            load_words(words, unit, cut, beyond, flip, block)
+            load_words(words, unit, cut, beyond, flip, continues, block)
         result = buffers[RESULT * size : (RESULT + 1) * size]
-        result[start:stop] = 0
+        kept = np.uint64(0)  # the first addition overwrites what the block before has left
         for s in range(steps.shape[0]):
             source = buffers[steps[s, 2] * size : (steps[s, 2] + 1) * size]
             if steps[s, 0] == ADD:
-                _add(source, result, steps[s, 3], steps[s, 4:], start, stop)
+                _add(source, result, steps[s, 3], steps[s, 4:], start, stop, kept)
+                kept = ~np.uint64(0)
             elif steps[s, 0] == ADD_SHIFTED:
-                _add_shifted(source, result, steps[s, 4], steps[s, 5], start, stop)
+                _add_shifted(source, result, steps[s, 4], steps[s, 5], start, stop, kept)
+                kept = ~np.uint64(0)
             else:
                 target = buffers[steps[s, 1] * size : (steps[s, 1] + 1) * size]
                 _pair(source, target, steps[s, 4], steps[s, 5])
@@ -124,8 +128,8 @@ def _run(
 
 
 @kernel
-def _add(source: Any, result: Any, count: int, distances: Any, start: int, stop: int) -> None:
-    """Add up to four shifts of the source by whole words to a range of the result."""
+def _add(source: Any, result: Any, count: int, distances: Any, start: int, stop: int, kept: Any) -> None:
+    """Add up to four shifts of the source by whole words to what is ``kept`` of a range of the result."""
     n = stop - start
     target = result[start:stop]
     at0, at1 = start + (distances[0] >> 6), start + (distances[1] >> 6)
@@ -133,27 +137,26 @@ def _add(source: Any, result: Any, count: int, distances: Any, start: int, stop:
     a, b, c, d = source[at0 : at0 + n], source[at1 : at1 + n], source[at2 : at2 + n], source[at3 : at3 + n]
     if count == 1:
         for i in range(n):
-            target[i] |= a[i]
+            target[i] = (target[i] & kept) | a[i]
     elif count == 2:
         for i in range(n):
-            target[i] |= a[i] | b[i]
+            target[i] = (target[i] & kept) | a[i] | b[i]
     else:
         for i in range(n):
-            target[i] |= (a[i] | b[i]) | (c[i] | d[i])
+            target[i] = (target[i] & kept) | (a[i] | b[i]) | (c[i] | d[i])
 
 
 @kernel
-def _add_shifted(source: Any, result: Any, first: int, second: int, start: int, stop: int) -> None:
-    """Add two shifts of the source by any number of bits to a range of the result."""
+def _add_shifted(source: Any, result: Any, first: int, second: int, start: int, stop: int, kept: Any) -> None:
+    """Add two shifts of the source by any number of bits to what is ``kept`` of a range of the result."""
     n = stop - start
     target = result[start:stop]
     at_a, at_b = start + (first >> 6), start + (second >> 6)
     a, b = source[at_a : at_a + n + 1], source[at_b : at_b + n + 1]
     shift_a, shift_b = np.uint64(first & 63), np.uint64(second & 63)
-    back_a, back_b = np.uint64(63) - shift_a, np.uint64(63) - shift_b  # after 1: a shift by 64 has no meaning
-    one = np.uint64(1)
     for i in range(n):
-        target[i] |= (a[i] >> shift_a) | (a[i + 1] << one << back_a) | (b[i] >> shift_b) | (b[i + 1] << one << back_b)
+        added = shifted_pair(a[i], a[i + 1], shift_a) | shifted_pair(b[i], b[i + 1], shift_b)
+        target[i] = (target[i] & kept) | added
 
 
 @kernel
@@ -166,14 +169,15 @@ def _pair(source: Any, target: Any, first: int, second: int) -> None:
     at_a, at_b = start + (first >> 6), start + (second >> 6)
     a, b = source[at_a : at_a + n + 1], source[at_b : at_b + n + 1]
     shift_a, shift_b = np.uint64(first & 63), np.uint64(second & 63)
-    back_a, back_b = np.uint64(63) - shift_a, np.uint64(63) - shift_b
-    one = np.uint64(1)
     if shift_a == 0 and shift_b == 0:
         for i in range(n):
             goal[i] = a[i] | b[i]
+    elif at_a == at_b:  # the most frequent: both from the same words, which are then loaded once
+        for i in range(n):
+            goal[i] = shifted_pair(a[i], a[i + 1], shift_a) | shifted_pair(a[i], a[i + 1], shift_b)
     elif shift_a == 0:
         for i in range(n):
-            goal[i] = a[i] | (b[i] >> shift_b) | (b[i + 1] << one << back_b)
+            goal[i] = a[i] | shifted_pair(b[i], b[i + 1], shift_b)
     else:
         for i in range(n):
-            goal[i] = (a[i] >> shift_a) | (a[i + 1] << one << back_a) | (b[i] >> shift_b) | (b[i + 1] << one << back_b)
+            goal[i] = shifted_pair(a[i], a[i + 1], shift_a) | shifted_pair(b[i], b[i + 1], shift_b)

@@ -1,8 +1,8 @@
 """How to dilate by any structuring element with few word operations.
 
-Along each axis in turn, rows of the element are split into runs. The dilation by a run of length n is made by
-doubling: dilations by 2, 4, 8 ... pixels and one last overlapping pair. Runs of equal start and length are made once
-and serve all rows that have them. Of each group the cheaper of doubling and reading every pixel is taken.
+Along each axis in turn, or first along a diagonal, the element is split into runs. The dilation by a run of length n
+is made by doubling: dilations by 2, 4, 8 ... pixels and one last overlapping pair. Runs of equal start and length are
+made once and serve all rows that have them. Of each group the cheaper of doubling and reading every pixel is taken.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ Point = tuple[int, int, int]  # plane, row, x
 PAIR, ADD, ADD_SHIFTED = 0, 1, 2
 SOURCE, RESULT = 0, 1
 _ADDED_AT_ONCE = 4
-_AXES = (2, 1, 0)  # runs along x first: only there bits must be shifted
+_ORIGIN: Point = (0, 0, 0)
+_AXES: tuple[Point, ...] = ((0, 0, 1), (0, 1, 0), (1, 0, 0))  # runs along x first: only there bits must be shifted
+_DIAGONALS: tuple[Point, ...] = (
+    *((1, 0, 1), (1, 0, -1), (0, 1, 1), (0, 1, -1), (1, 1, 0), (1, -1, 0)),
+    *((1, 1, 1), (1, 1, -1), (1, -1, 1), (1, -1, -1)),
+)
 
 
 class Step(NamedTuple):
@@ -59,8 +64,11 @@ def _cover(points: Iterable[Point], depth: int, source: int) -> tuple[float, lis
     points = sorted(points)
     best = _add(points, source)
     if depth < len(_AXES) and len(points) > 2:
-        by_runs = _cover_by_runs(points, depth, source)
-        best = min(best, by_runs, key=lambda option: option[0])
+        directions = [_AXES[depth]]
+        if depth == 0:
+            directions += [along for along in _DIAGONALS if 4 * len(list(_runs(points, along))) < len(points)]
+        for direction in directions:
+            best = min(best, _cover_by_runs(points, direction, depth, source), key=lambda option: option[0])
     return best
 
 
@@ -73,33 +81,32 @@ def _add(points: list[Point], source: int) -> tuple[float, list[Step]]:
     return len(aligned) + 3.0 * len(shifted) + len(steps), steps
 
 
-def _cover_by_runs(points: list[Point], depth: int, source: int) -> tuple[float, list[Step]]:
-    axis = _AXES[depth]
+def _cover_by_runs(points: list[Point], along: Point, depth: int, source: int) -> tuple[float, list[Step]]:
     groups: dict[tuple[int, int], list[Point]] = defaultdict(list)
-    for row, start, length in _runs(points, axis):
+    for row, start, length in _runs(points, along):
         groups[length, start].append(row)
-    single = [_moved(row, axis, start) for (length, start), rows in groups.items() if length == 1 for row in rows]
+    single = [_moved(row, along, start) for (length, start), rows in groups.items() if length == 1 for row in rows]
     cost, steps = _cover(single, depth + 1, source) if single else (0.0, [])
     power, reached = source, 1  # buffer `power` holds the dilation by the run [0, reached)
     spare = [2 + 3 * depth, 3 + 3 * depth]
     run_buffer = 4 + 3 * depth
-    pair_cost = 5.0 if axis == 2 else 3.0
+    pair_cost = 5.0 if along[2] else 3.0
     for length, start in sorted(groups):
         if length == 1:
             continue
         while 2 * reached <= length:
             target = spare[0] if power != spare[0] else spare[1]
-            steps.append(Step(PAIR, target, power, (_along(axis, 0), _along(axis, reached))))
+            steps.append(Step(PAIR, target, power, (_ORIGIN, _moved(_ORIGIN, along, reached))))
             cost += pair_cost
             power, reached = target, 2 * reached
         rows = groups[length, start]
         if len(rows) == 1:  # used once: added as it is made
-            ends = _moved(rows[0], axis, start), _moved(rows[0], axis, start + length - reached)
+            ends = _moved(rows[0], along, start), _moved(rows[0], along, start + length - reached)
             kind = ADD if ends[0][2] % 64 == 0 and ends[1][2] % 64 == 0 else ADD_SHIFTED
             steps.append(Step(kind, RESULT, power, ends))
             cost += pair_cost
             continue
-        ends = _along(axis, start), _along(axis, start + length - reached)
+        ends = _moved(_ORIGIN, along, start), _moved(_ORIGIN, along, start + length - reached)
         steps.append(Step(PAIR, run_buffer, power, ends))
         group_cost, group_steps = _cover(rows, depth + 1, run_buffer)
         cost += pair_cost + group_cost
@@ -107,11 +114,12 @@ def _cover_by_runs(points: list[Point], depth: int, source: int) -> tuple[float,
     return cost, steps
 
 
-def _runs(points: list[Point], axis: int) -> Iterable[tuple[Point, int, int]]:
-    """Yield (row, start, length) of the maximal runs along an axis; a row is its points with that coordinate 0."""
+def _runs(points: list[Point], along: Point) -> Iterable[tuple[Point, int, int]]:
+    """Yield (row, start, length) of the maximal runs in a direction; a row is where its line has the coordinate 0."""
+    axis = next(index for index, step in enumerate(along) if step)
     rows: dict[Point, list[int]] = defaultdict(list)
     for point in points:
-        rows[_moved(point, axis, 0)].append(point[axis])
+        rows[_moved(point, along, -point[axis])].append(point[axis])
     for row, coordinates in rows.items():
         start = coordinates[0]
         for before, here in zip(coordinates, [*coordinates[1:], None], strict=True):
@@ -120,11 +128,5 @@ def _runs(points: list[Point], axis: int) -> Iterable[tuple[Point, int, int]]:
                 start = here if here is not None else 0
 
 
-def _moved(point: Point, axis: int, to: int) -> Point:
-    moved = list(point)
-    moved[axis] = to
-    return moved[0], moved[1], moved[2]
-
-
-def _along(axis: int, distance: int) -> Point:
-    return _moved((0, 0, 0), axis, distance)
+def _moved(point: Point, along: Point, by: int) -> Point:
+    return point[0] + by * along[0], point[1] + by * along[1], point[2] + by * along[2]

@@ -128,9 +128,7 @@ def _product_gradient(
         load_pixels(image, unit, cut, outside, flat)
         without_zero[:] = zero
         with_one_zero[:] = zero
-        zeros = 0
-        for i in range(np.uint64(flat.size)):
-            zeros += flat[i] < tiny
+        zeros = _zeros_inside(flat, unit, cut, image.shape, outside < tiny, tiny)
         for base in range(start - beside, stop + beside, CHUNK):
             if zeros:
                 _products_with_zeros(flat, base, distances, received, without_zero, with_one_zero)
@@ -152,6 +150,22 @@ def _product_gradient(
                 for i in range(np.uint64(CHUNK)):
                     received[at + i] = received[at + i] if flat[at + i] >= tiny else total[i]
         store_pixels(received, unit, cut, out)
+
+
+@kernel
+def _zeros_inside(flat: Any, unit: int, cut: Cut, shape: Any, outside_is_zero: bool, tiny: Any) -> int:
+    """Count the zeros of a block that are pixels of the image.
+
+    Those outside need no care: a neighbourhood with one has the product 0, and gives the pixels of the image nothing.
+    """
+    zeros = 0
+    for i in range(np.uint64(flat.size)):
+        zeros += flat[i] < tiny
+    if outside_is_zero:
+        first = (unit % cut.blocks) * cut.planes - cut.margin
+        planes = min(first + cut.planes + 2 * cut.margin, shape[1]) - max(first, 0)
+        zeros -= flat.size - planes * shape[2] * shape[3]
+    return zeros
 
 
 @kernel

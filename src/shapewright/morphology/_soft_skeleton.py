@@ -155,63 +155,50 @@ def _candidate(dims: int) -> Expression:
 
 
 @kernel
-def _evaluate(state: Any, out: Any, gates: Any, slots: int, distances: Any, rules: Rules, field: int) -> None:
-    """Evaluate a program on one subfield's range of a state."""
-    values = np.empty(slots * CHUNK, state.dtype)
-    final = np.uint64(gates[-1, 1] * CHUNK)
-    for base in range(rules.starts[field], rules.starts[field] + rules.length, CHUNK):
-        polynomial(state, base, gates, distances[field], values)
-        for i in range(np.uint64(CHUNK)):
-            out[np.uint64(base) + i] = values[final + i]
-
-
-@kernel
-def _pull_back(
-    state: Any, seed: Any, received: Any, gates: Any, slots: int, distances: Any, rules: Rules, field: int
-) -> None:
-    """Add to ``received`` the gradient of a program on one subfield's range, given the gradient of its results."""
-    values = np.empty(slots * CHUNK, state.dtype)
-    adjoint = np.empty(slots * CHUNK, state.dtype)
-    final = np.uint64(gates[-1, 1] * CHUNK)
-    for base in range(rules.starts[field], rules.starts[field] + rules.length, CHUNK):
-        polynomial(state, base, gates, distances[field], values)
-        adjoint[:] = 0
-        for i in range(np.uint64(CHUNK)):
-            adjoint[final + i] = seed[np.uint64(base) + i]
-        adjoints(gates, values, adjoint)
-        add_gradients(received, base, gates, distances[field], adjoint)
+def _any(values: Any, base: int) -> bool:
+    """Say whether any value of a chunk is other than 0: most chunks of a sharp map need no work."""
+    found = False
+    for i in range(np.uint64(CHUNK)):
+        found |= values[np.uint64(base) + i] != 0
+    return found
 
 
 @kernel
 def _thin(history: Any, rules: Rules, first: int, last: int) -> None:
     """Fill the history of the images ``first`` to ``last``, each iteration from the image before it."""
-    candidate = np.zeros(rules.size, history.dtype)
-    simple = np.zeros(rules.size, history.dtype)
-    one = history.dtype.type(1)
+    values = np.empty(max(rules.candidate_slots, rules.simple_slots) * CHUNK, history.dtype)
+    of_candidate = np.uint64(rules.candidate[-1, 1] * CHUNK)
+    of_simple = np.uint64(rules.simple[-1, 1] * CHUNK)
+    share = np.empty(CHUNK, history.dtype)
     for image in range(first, last):
         for iteration in range(history.shape[1] - 1):
             before, state = history[image, iteration], history[image, iteration + 1]
             for i in range(rules.size):
                 state[i] = before[i]
             for field in range(rules.starts.size):
-                _evaluate(
-                    before, candidate, rules.candidate, rules.candidate_slots, rules.candidate_distances, rules, field
-                )
-            for field in range(rules.starts.size):
-                _evaluate(state, simple, rules.simple, rules.simple_slots, rules.simple_distances, rules, field)
-                start = rules.starts[field]
-                for i in range(start, start + rules.length):
-                    state[i] *= one - candidate[i] * simple[i]
+                for base in range(rules.starts[field], rules.starts[field] + rules.length, CHUNK):
+                    if not _any(before, base):
+                        continue
+                    at = np.uint64(base)
+                    polynomial(before, base, rules.candidate, rules.candidate_distances[field], values)
+                    for i in range(np.uint64(CHUNK)):
+                        share[i] = before[at + i] * values[of_candidate + i]
+                    if _any(share, 0):
+                        polynomial(state, base, rules.simple, rules.simple_distances[field], values)
+                        for i in range(np.uint64(CHUNK)):
+                            state[at + i] -= share[i] * values[of_simple + i]
 
 
 @kernel
 def _thin_backwards(history: Any, received: Any, rules: Rules, first: int, last: int) -> None:
     """Turn the gradients with respect to the results into those with respect to the images, in place."""
-    candidate = np.zeros(rules.size, history.dtype)
-    simple = np.zeros(rules.size, history.dtype)
-    seed = np.zeros(rules.size, history.dtype)
+    slots = max(rules.candidate_slots, rules.simple_slots)
+    values, adjoint = np.empty(slots * CHUNK, history.dtype), np.empty(slots * CHUNK, history.dtype)
+    of_candidate = np.uint64(rules.candidate[-1, 1] * CHUNK)
+    of_simple = np.uint64(rules.simple[-1, 1] * CHUNK)
+    candidate, share = np.empty(CHUNK, history.dtype), np.empty(CHUNK, history.dtype)
+    seed = np.zeros(rules.size, history.dtype)  # the gradients of the candidates
     state = np.empty(rules.size, history.dtype)
-    one = history.dtype.type(1)
     for image in range(first, last):
         gradient = received[image]
         for iteration in range(history.shape[1] - 2, -1, -1):
@@ -219,29 +206,52 @@ def _thin_backwards(history: Any, received: Any, rules: Rules, first: int, last:
             for i in range(rules.size):
                 state[i] = after[i]
             for field in range(rules.starts.size - 1, -1, -1):
-                start, stop = rules.starts[field], rules.starts[field] + rules.length
-                for i in range(start, stop):
-                    state[i] = before[i]
-                _evaluate(
-                    before, candidate, rules.candidate, rules.candidate_slots, rules.candidate_distances, rules, field
-                )
-                _evaluate(state, simple, rules.simple, rules.simple_slots, rules.simple_distances, rules, field)
-                for i in range(start, stop):
-                    share = gradient[i] * before[i]
-                    gradient[i] *= one - candidate[i] * simple[i]
-                    seed[i] = -share * candidate[i]
-                    candidate[i] = -share * simple[i]
-                _pull_back(
-                    state, seed, gradient, rules.simple, rules.simple_slots, rules.simple_distances, rules, field
-                )
+                for base in range(rules.starts[field], rules.starts[field] + rules.length, CHUNK):
+                    at = np.uint64(base)
+                    for i in range(np.uint64(CHUNK)):
+                        state[at + i] = before[at + i]
+                        seed[at + i] = 0
+                    if not _any(gradient, base):
+                        continue
+                    polynomial(before, base, rules.candidate, rules.candidate_distances[field], values)
+                    for i in range(np.uint64(CHUNK)):
+                        candidate[i] = values[of_candidate + i]
+                        share[i] = gradient[at + i] * before[at + i]
+                    if not (_any(candidate, 0) or _any(share, 0)):
+                        continue
+                    polynomial(state, base, rules.simple, rules.simple_distances[field], values)
+                    for i in range(np.uint64(CHUNK)):
+                        gradient[at + i] -= gradient[at + i] * candidate[i] * values[of_simple + i]
+                        seed[at + i] = -share[i] * values[of_simple + i]
+                        share[i] = -share[i] * candidate[i]
+                    if _any(share, 0):
+                        _pull_back(
+                            share, 0, gradient, base, rules.simple, rules.simple_distances[field], values, adjoint
+                        )
             for field in range(rules.starts.size):
-                _pull_back(
-                    before,
-                    candidate,
-                    gradient,
-                    rules.candidate,
-                    rules.candidate_slots,
-                    rules.candidate_distances,
-                    rules,
-                    field,
-                )
+                for base in range(rules.starts[field], rules.starts[field] + rules.length, CHUNK):
+                    if _any(seed, base):
+                        polynomial(before, base, rules.candidate, rules.candidate_distances[field], values)
+                        _pull_back(
+                            seed,
+                            base,
+                            gradient,
+                            base,
+                            rules.candidate,
+                            rules.candidate_distances[field],
+                            values,
+                            adjoint,
+                        )
+
+
+@kernel
+def _pull_back(
+    seed: Any, start: int, received: Any, base: int, gates: Any, distances: Any, values: Any, adjoint: Any
+) -> None:
+    """Add to ``received`` the gradient of a program on a chunk, given that of its results, ``seed`` from ``start``."""
+    final = np.uint64(gates[-1, 1] * CHUNK)
+    adjoint[: gates.shape[0] * CHUNK] = 0
+    for i in range(np.uint64(CHUNK)):
+        adjoint[final + i] = seed[np.uint64(start) + i]
+    adjoints(gates, values, adjoint)
+    add_gradients(received, base, gates, distances, adjoint)

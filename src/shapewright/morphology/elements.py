@@ -181,8 +181,6 @@ def element_offsets(footprint: AnyArray, origin: Sequence[int] | None, name: str
     element = as_binary(footprint, name)
     if element.ndim not in (2, 3):
         raise InputError(f"{name} must have 2 or 3 axes, one per spatial axis; got shape {element.shape}")
-    if not element.any():
-        raise InputError(f"{name} must have at least one set pixel; got an empty element of shape {element.shape}")
     if origin is None:
         if any(size % 2 == 0 for size in element.shape):
             raise InputError(
@@ -191,7 +189,10 @@ def element_offsets(footprint: AnyArray, origin: Sequence[int] | None, name: str
         origin = tuple(size // 2 for size in element.shape)
     if len(origin) != element.ndim:
         raise InputError(f"origin must have {element.ndim} indices, like the {name}; got {tuple(origin)}")
-    return _offsets(element.tobytes(), element.shape, tuple(int(index) for index in origin))
+    offsets = _offsets(element.tobytes(), element.shape, tuple(int(index) for index in origin))
+    if not offsets.pixels:
+        raise InputError(f"{name} must have at least one set pixel; got an empty element of shape {element.shape}")
+    return offsets
 
 
 @lru_cache(maxsize=256)

@@ -6,13 +6,43 @@ from typing import TYPE_CHECKING, Any
 from shapewright.networks.config import NetworkConfig
 
 if TYPE_CHECKING:
+    from shapewright.networks.additive_unet import AdditiveUNet as AdditiveUNet
+    from shapewright.networks.affine_flow import AffineFlow as AffineFlow
     from shapewright.networks.bimonn import BiMoNN as BiMoNN
     from shapewright.networks.binarization import binarize as binarize
+    from shapewright.networks.box_flow import BoxFlow as BoxFlow
+    from shapewright.networks.connected_region import ConnectedRegion as ConnectedRegion
+    from shapewright.networks.convex import InputConvexNet as InputConvexNet
+    from shapewright.networks.discriminator import Discriminator as Discriminator
+    from shapewright.networks.fcn8s import FCN8s as FCN8s
     from shapewright.networks.segmentation import build_network as build_network
 
-_MODULES = {"BiMoNN": "bimonn", "binarize": "binarization", "build_network": "segmentation"}
+_MODULES = {
+    "AdditiveUNet": "additive_unet",
+    "AffineFlow": "affine_flow",
+    "BiMoNN": "bimonn",
+    "BoxFlow": "box_flow",
+    "ConnectedRegion": "connected_region",
+    "Discriminator": "discriminator",
+    "FCN8s": "fcn8s",
+    "InputConvexNet": "convex",
+    "binarize": "binarization",
+    "build_network": "segmentation",
+}
 
-__all__ = ["BiMoNN", "NetworkConfig", "binarize", "build_network"]
+__all__ = [
+    "AdditiveUNet",
+    "AffineFlow",
+    "BiMoNN",
+    "BoxFlow",
+    "ConnectedRegion",
+    "Discriminator",
+    "FCN8s",
+    "InputConvexNet",
+    "NetworkConfig",
+    "binarize",
+    "build_network",
+]
 
 
 def __getattr__(name: str) -> Any:

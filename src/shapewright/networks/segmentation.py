@@ -1,6 +1,8 @@
 """Segmentation networks: image [B, C, *spatial] to logits [B, K, *spatial]."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +10,20 @@ from torch import Tensor, nn
 from shapewright.errors import InputError, unknown
 from shapewright.networks.config import NetworkConfig
 
-_MAX_DEPTH = {"light": 4, "unet": 5, "dynunet": 6, "concat_unet": 5}
-_MIN_DEPTH = {"light": 2, "unet": 2, "dynunet": 3, "concat_unet": 2}
-_WIDTH = {"light": 16, "unet": 16, "dynunet": 32, "concat_unet": 32}
+_MAX_DEPTH = {
+    "light": 4,
+    "unet": 5,
+    "dynunet": 6,
+    "fc_densenet": 7,
+    "fcn8s": 5,
+    "fcn8s_concat": 5,
+    "additive": 4,
+    "concat_unet": 5,
+}
+_MIN_DEPTH = dict.fromkeys(_MAX_DEPTH, 2) | {"dynunet": 3, "fc_densenet": 3}
+_WIDTH = dict.fromkeys(_MAX_DEPTH, 16) | {"dynunet": 32, "fc_densenet": 12, "concat_unet": 32}
 _MAX_WIDTH = {2: 512, 3: 320}
-_SMALLEST_AXIS = 4  # voxels that must remain per axis at the lowest level
+_SMALLEST_AXIS = 4  # voxels that must remain per axis at the lowest level; 2 for the network whose paper has 2
 
 
 def build_network(
@@ -53,8 +64,8 @@ def build_network(
     """
     if config.name not in _MAX_DEPTH:
         raise unknown("network", config.name, _MAX_DEPTH)
-    depth = config.depth or min(_MAX_DEPTH[config.name], _possible_depth(patch_size))
-    shallowest, deepest = _MIN_DEPTH[config.name], _possible_depth(patch_size)
+    shallowest, deepest = _MIN_DEPTH[config.name], _possible_depth(patch_size) + (config.name == "fc_densenet")
+    depth = config.depth or min(_MAX_DEPTH[config.name], deepest)
     if deepest < shallowest:
         raise InputError(
             f"network.name {config.name!r} needs patches that can be halved {shallowest - 1} times; prepare.patch_size "
@@ -67,13 +78,23 @@ def build_network(
         )
     width = config.width or _WIDTH[config.name]
     channels = [min(width * 2**level, _MAX_WIDTH[spatial_dims]) for level in range(depth)]
-    builders = {"light": _light, "unet": _unet, "dynunet": _dynunet, "concat_unet": _concat_unet}
+    builders: dict[str, Callable[..., nn.Module]] = {
+        "light": _light,
+        "unet": _unet,
+        "dynunet": _dynunet,
+        "fc_densenet": _fc_densenet,
+        "fcn8s": partial(_fcn8s, fuse="sum"),
+        "fcn8s_concat": partial(_fcn8s, fuse="concat"),
+        "additive": _additive,
+        "concat_unet": _concat_unet,
+    }
     body = builders[config.name](spatial_dims, in_channels, out_channels, channels, config.dropout)
     for weight in body.parameters():
         if weight.ndim == spatial_dims + 2:  # the layout in which convolutions are fastest, up to 1.6 times on a CPU
             layout = torch.channels_last if spatial_dims == 2 else torch.channels_last_3d
             weight.data = weight.data.contiguous(memory_format=layout)
-    return PaddedToStride(body, stride=2 ** (depth - 1))
+    halvings = depth if config.name.startswith("fcn8s") else depth - 1
+    return PaddedToStride(body, stride=2**halvings)
 
 
 class PaddedToStride(nn.Module):
@@ -159,6 +180,30 @@ def _dynunet(dims: int, in_channels: int, classes: int, channels: list[int], dro
         filters=channels,
         dropout=dropout or None,
     )
+
+
+def _fc_densenet(dims: int, in_channels: int, classes: int, channels: list[int], dropout: float) -> nn.Module:
+    from shapewright.networks.fc_densenet import FCDenseNet
+
+    growth, pools = channels[0], len(channels) - 2
+    return FCDenseNet(dims, in_channels, classes, growth=growth, pools=pools, stem=4 * growth, dropout=dropout)
+
+
+def _fcn8s(
+    dims: int, in_channels: int, classes: int, channels: list[int], dropout: float, *, fuse: Literal["sum", "concat"]
+) -> nn.Module:
+    from shapewright.networks.fcn8s import FCN8s
+
+    head = min(64 * channels[0], 4096)  # the original's for its width of 64
+    return FCN8s(in_channels, classes, spatial_dims=dims, widths=channels, head=head, fuse=fuse, dropout=dropout)
+
+
+def _additive(dims: int, in_channels: int, classes: int, channels: list[int], dropout: float) -> nn.Module:
+    from shapewright.networks.additive_unet import AdditiveUNet
+
+    if dropout:
+        raise InputError(f"network.dropout must be 0 for 'additive', which has none; got {dropout}")
+    return AdditiveUNet(in_channels, classes, spatial_dims=dims, widths=channels)
 
 
 def _concat_unet(dims: int, in_channels: int, classes: int, channels: list[int], dropout: float) -> nn.Module:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapewright.errors import InputError
-from shapewright.simulate._fields import ellipsoid_radius, generators, random_rotation, smooth_field
+from shapewright.simulate.random_shapes import ellipsoid_radius, generators, random_rotation, smooth_field
 
 Image = NDArray[np.float32]
 Instances = NDArray[np.int32]

@@ -9,7 +9,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from shapewright.errors import InputError
-from shapewright.simulate._fields import generators, smooth_field
+from shapewright.simulate.random_shapes import generators, smooth_field
 
 Image = NDArray[np.float32]
 Labels = NDArray[np.uint8]

@@ -17,7 +17,7 @@ from shapewright.data.preprocess import UNKNOWN
 from shapewright.data.task import Task
 from shapewright.training.config import RunConfig
 from shapewright.training.inference import predict_image
-from shapewright.training.method import Method, Progress
+from shapewright.training.method import Method, Mining, Progress
 from shapewright.training.rounds import Relabelling, read_round, round_file, share_changed, write_round
 from shapewright.training.schedule import Plateau, rate_factor
 
@@ -208,6 +208,25 @@ class LightningAdapter(LightningModule):
         indices = list(range(self.trainer.global_rank, len(self.validation), self.trainer.world_size))
         idle = [-1] if self.validation else []
         return DataLoader(indices or idle, batch_size=None)  # type: ignore[arg-type]  # a list is a dataset
+
+    def look(self) -> dict[str, tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+        """Return where the method wants patches of every training case, and the case's classes."""
+        assert isinstance(self.method, Mining)
+        assert isinstance(self.method, nn.Module)
+        training = self.method.training
+        self.method.eval()
+        seen = {}
+        for case in self.cases:
+            probabilities = predict_image(
+                self.method,
+                torch.from_numpy(case.image).to(self.device),
+                patch_size=self.task.patch_size,
+                overlap=0.0,
+                batch_size=self.config.inference.batch_size,
+            )
+            seen[case.id] = (self.method.patch_density(case, probabilities.cpu().numpy()), case.labels)
+        self.method.train(training)
+        return seen
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 

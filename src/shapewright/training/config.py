@@ -15,7 +15,7 @@ import yaml
 from shapewright.errors import InputError, check_number, suggest
 
 Schedule = Literal["cosine", "constant", "plateau", "polynomial"]
-Normalisation = Literal["volume", "none"]
+Normalisation = Literal["volume", "nonzero_mean", "fundus", "none"]
 
 T = TypeVar("T")
 
@@ -74,7 +74,8 @@ class PrepareConfig:
         equally often.
     normalise
         ``volume``: every image to mean 0 and standard deviation 1 between its 0.5th and 99.5th percentiles;
-        ``none``: intensities as they are.
+        ``nonzero_mean``: divided by the mean of the voxels that are not 0, for skull-stripped images; ``fundus``: even
+        contrast for photographs of the retina, in [0, 1]; ``none``: intensities as they are.
     binary
         Treat every non-zero label value as one class (instance labels).
     """
@@ -203,13 +204,24 @@ class InferenceConfig:
         Share by which neighbouring inference windows overlap.
     mirror
         Average the prediction over mirrored copies along the axes that training flipped.
+    rotate
+        Average the prediction over copies turned by 180 degrees about every axis: 4 in 3D, 2 in 2D.
+    window
+        How much a window's voxels count where windows overlap: ``gaussian``, or ``spline``, a quadratic B-spline that
+        falls off more slowly.
     batch_size
         Windows evaluated at once.
+    connect
+        Fit to the probabilities of every class a region that is one piece without holes, tunnels and cavities by
+        construction; for objects that are so in truth.
     """
 
     overlap: float = 0.5
     mirror: bool = False
+    rotate: bool = False
+    window: Literal["gaussian", "spline"] = "gaussian"
     batch_size: int = 2
+    connect: bool = False
 
     def __post_init__(self) -> None:
         check_number("inference.overlap", self.overlap, minimum=0, below=1)
@@ -263,7 +275,7 @@ def to_mapping(config: object) -> dict[str, Any]:
     Examples
     --------
     >>> to_mapping(InferenceConfig())
-    {'overlap': 0.5, 'mirror': False, 'batch_size': 2}
+    {'overlap': 0.5, 'mirror': False, ..., 'connect': False}
     """
 
     def plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from shapewright.data.augment import BatchAugmentation
+from shapewright.data.mining import PatchGuide
 from shapewright.data.patches import PatchBatches, TrainingCase
 from shapewright.data.task import Task
 from shapewright.errors import InputError
@@ -18,7 +19,7 @@ from shapewright.training.adapter import MONITOR, LightningAdapter
 from shapewright.training.callbacks import History, ProgressLine, SafetensorsIO
 from shapewright.training.checkpoint import load_checkpoint, load_weights
 from shapewright.training.config import RunConfig, TrainerConfig, to_yaml
-from shapewright.training.method import Method
+from shapewright.training.method import Method, Mining
 from shapewright.training.rounds import Relabelling
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -111,8 +112,14 @@ def fit(
             augmentation=augmentation,
             rank=rank,
             world=world,
+            guide=PatchGuide(steps, adapter.look) if isinstance(method, Mining) else None,
         )
 
+    if isinstance(method, Mining) and trainer_config.workers > 0:
+        raise InputError(
+            f"trainer.workers must be 0 for {config.method}, whose patches depend on the network in the training "
+            f"process; got {trainer_config.workers}"
+        )
     if isinstance(method, Relabelling) and method.rounds > trainer_config.epochs:
         raise InputError(
             f"trainer.epochs must be at least {method.rounds}, one for each round of the method; "

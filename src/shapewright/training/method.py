@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -84,4 +85,16 @@ class Preparing(Protocol):
 
     def prepare(self, cases: Sequence[TrainingCase]) -> None:
         """Keep facts about the data set, such as class frequencies, in buffers, so that checkpoints hold them."""
+        ...
+
+
+@runtime_checkable
+class Mining(Protocol):
+    """An optional hook: a method that says, once per epoch, where its patches are to be taken."""
+
+    def patch_density(self, case: TrainingCase, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return how much every voxel [*spatial] is worth as the centre of a patch, not negative.
+
+        ``probabilities`` [K, *spatial] are the present network's for the whole training image.
+        """
         ...

@@ -86,13 +86,21 @@ class Predictor:
             overlap=inference.overlap,
             batch_size=inference.batch_size,
             mirror=self.config.augment.flip if inference.mirror else (),
+            rotate=inference.rotate,
+            window=inference.window,
         )
         return prepared.restore(result.cpu().numpy())
 
     def labels(self, probabilities: NDArray[np.float32]) -> NDArray[Any]:
-        """Return the label values of the most probable classes."""
+        """Return the label values of the most probable classes, or of the connected regions fitted to them."""
         values = np.array([0, *self.task.labels.values()])
-        chosen: NDArray[Any] = values.astype(np.min_scalar_type(values.max()))[probabilities.argmax(axis=0)]
+        if self.config.inference.connect:
+            from shapewright.training.connected import connect
+
+            classes = connect(probabilities, spatial_dims=probabilities.ndim - 1, seed=self.config.seed)
+        else:
+            classes = probabilities.argmax(axis=0)
+        chosen: NDArray[Any] = values.astype(np.min_scalar_type(values.max()))[classes]
         return chosen
 
 

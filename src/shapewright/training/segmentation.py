@@ -51,15 +51,17 @@ class SegmentationNetwork(nn.Module):
         Which network.
     task
         Channels, classes and patch size.
+    out_channels
+        Channels of the output; default one per class, background included.
     """
 
-    def __init__(self, network: NetworkConfig, task: Task) -> None:
+    def __init__(self, network: NetworkConfig, task: Task, *, out_channels: int | None = None) -> None:
         super().__init__()
         self.network = build_network(
             network,
             spatial_dims=task.spatial_dims,
             in_channels=len(task.channels),
-            out_channels=task.classes,
+            out_channels=out_channels or task.classes,
             patch_size=task.patch_size,
         )
 

@@ -1,4 +1,4 @@
-"""What phantoms are made of: smooth random fields, ellipses, rotations, and the checks of ``generate``."""
+"""What phantoms are made of: a generator per image, ellipsoids at any angle and smooth random fields."""
 
 from collections.abc import Iterator
 
