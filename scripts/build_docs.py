@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[1]
 GUIDE = {
     "Data": "data.md",
     "Training": "training.md",
+    "Scribbles": "scribbles.md",
     "Morphology": "morphology.md",
+    "Learning morphology": "bimonn.md",
     "Benchmarks": "benchmarks.md",
     "Architecture": "architecture.md",
 }
