@@ -21,6 +21,7 @@ GUIDE = {
     "Training": "training.md",
     "Scribbles": "scribbles.md",
     "Morphology": "morphology.md",
+    "Learning morphology": "bimonn.md",
     "Benchmarks": "benchmarks.md",
     "Architecture": "architecture.md",
 }

@@ -208,6 +208,39 @@ def hard_examples() -> None:
     save(figure, "hard-examples")
 
 
+def fundus() -> None:
+    """Draw phantom eyes as two cameras see them, what the data set of each camera annotates, and all there is."""
+    from shapewright.simulate import FundusPhantom
+
+    sets = {"A": ("dark", range(1), "vessels"), "B": ("orange", range(1, 6), "disc and lesions")}
+    figure, axes = plt.subplots(2, 6, figsize=(13, 4.7))
+    for row, (name, (style, annotated, words)) in zip(axes, sets.items(), strict=True):
+        images, masks = FundusPhantom(style=style).generate(4, seed=0)
+        for axes_of_case, case in ((row[:3], 1), (row[3:], 3)):
+            known = masks[case] * np.isin(np.arange(6), annotated)[:, None, None]
+            pictures = {
+                f"data set {name}": np.moveaxis(images[case], 0, -1),
+                f"annotated: {words}": _in_colour(known),
+                "all there is": _in_colour(masks[case]),
+            }
+            for axis, (title, picture) in zip(axes_of_case, pictures.items(), strict=True):
+                axis.imshow(picture)
+                axis.set_title(title, fontsize=10)
+                axis.set_axis_off()
+    figure.tight_layout()
+    save(figure, "weakly-labelled-fundus")
+
+
+def _in_colour(maps: np.ndarray) -> np.ndarray:
+    """Return maps [6, y, x] in [0, 1] in one colour each: red vessels, grey disc, four lesions."""
+    colours = np.array([(1, 0.2, 0.2), (0.6, 0.6, 0.6), (1, 1, 0), (1, 0.4, 1), (0.3, 1, 0.3), (0.3, 1, 1)])
+    picture = np.zeros((*maps.shape[1:], 3))
+    for layer, colour in zip(maps[[1, 0, 2, 3, 4, 5]], colours[[1, 0, 2, 3, 4, 5]], strict=True):
+        cover = layer.astype(float)[..., None]
+        picture = picture * (1 - cover) + colour * cover
+    return picture
+
+
 def save(figure: plt.Figure, name: str) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGES / f"{name}.png", dpi=110, bbox_inches="tight", facecolor="white")
@@ -220,3 +253,4 @@ if __name__ == "__main__":
     superpixels()
     exclusive()
     hard_examples()
+    fundus()

@@ -23,9 +23,16 @@ from shapewright.methods.path_connected.teacher import WEIGHTS, Frame, StrokeTea
 from shapewright.simulate import ScribbleSimulator
 
 TARGET = Path(__file__).parents[1] / "src/shapewright/methods/path_connected" / WEIGHTS
-DRAWINGS = {"hc18": 6, "heart": 2, "human": 9, "drawn": 14, "nuclei": 1}
-SHARES = {"hc18": 0.22, "heart": 0.25, "human": 0.25, "drawn": 0.18, "nuclei": 0.1}  # of the training steps
-NUCLEI = 100
+DRAWINGS = {"hc18": 6, "heart": 2, "human": 9, "drawn": 14, "nuclei": 1, "plain": 1}
+SHARES = {
+    "hc18": 0.18,
+    "heart": 0.22,
+    "human": 0.2,
+    "drawn": 0.15,
+    "nuclei": 0.1,
+    "plain": 0.15,
+}  # of the training steps
+NUCLEI, PLAIN = 100, 100
 
 
 def main() -> None:
@@ -69,6 +76,18 @@ def images(source: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarr
                     yield "human", image, mask, np.where(strokes[0], 1, np.where(strokes[1], 2, 0))
             yield "drawn", image, mask, None
     rng = np.random.default_rng(0)
+    for _ in range(PLAIN):  # smooth shapes that differ from their surroundings by a grey level
+        side = int(rng.integers(60, 200))
+        y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+        waves = ndimage.gaussian_filter(rng.standard_normal((side, side)), side / 8)
+        centre, radius = rng.uniform(-0.3, 0.3, 2), rng.uniform(0.25, 0.6)
+        mask = np.hypot(y - centre[0], (x - centre[1]) * rng.uniform(0.6, 1.6)) + 0.15 * waves / waves.std() < radius
+        parts, _ = ndimage.label(mask)
+        mask = parts == np.bincount(parts.ravel())[1:].argmax() + 1 if mask.any() else mask
+        uneven = ndimage.gaussian_filter(rng.standard_normal((side, side)), side / 10)
+        image = mask + rng.uniform(0, 0.4) * uneven / uneven.std() + rng.normal(0, rng.uniform(0, 0.3), mask.shape)
+        if mask.sum() > 100:
+            yield "plain", image.astype(np.float32) * rng.choice([-1, 1]), mask, None
     for path in sorted((source / "dsb2018_nuclei/images").iterdir())[::2][:NUCLEI]:
         labels = np.asarray(Image.open(path.parents[1] / "labels" / path.name))
         sizes = np.bincount(labels.ravel())

@@ -228,3 +228,23 @@ def test_the_teacher_is_sure_on_plain_images() -> None:
     mask = bean()
     scribbles = ScribbleSimulator().draw(mask.astype(np.uint8), seed=5)
     assert overlap(teach(picture(mask)[None], scribbles == 1, scribbles == 2) > 0.5, mask) > 0.8
+
+
+def test_predictions_are_connected_where_the_run_says_so() -> None:
+    from shapewright.data.task import Task
+    from shapewright.training.config import InferenceConfig, RunConfig
+    from shapewright.training.predict import Predictor
+
+    task = Task(2, 1, ("grey",), {"organ": 5}, (30, 36), (1.0, 1.0))
+    probabilities = np.full((2, 30, 36), 0.1, np.float32)
+    probabilities[1, 6:22, 6:26] = 0.9
+    probabilities[1, 25:28, 30:34] = 0.9  # a second piece
+    probabilities[0] = 1 - probabilities[1]
+    found = {}
+    for connected in (False, True):
+        config = RunConfig("supervised", "data", None, inference=InferenceConfig(connect=connected))
+        found[connected] = Predictor(None, config, task, torch.device("cpu")).labels(probabilities)
+    assert set(np.unique(found[True])) == {0, 5}
+    assert not is_one_piece(found[False] == 5)
+    assert is_one_piece(found[True] == 5)
+    assert overlap(found[True] == 5, probabilities[1] > 0.5) > 0.9

@@ -116,8 +116,9 @@ class SizeLoss(nn.Module):
 
     Notes
     -----
-    A size of the objective alone does not say where the object is: use it on a network that was trained on some masks,
-    together with the loss on these.
+    A size does not say where the object is: use the loss on a network that was trained on some masks, together with
+    the loss on these and with :class:`SizeLevelLoss`. Where a prediction is unsure, its random masks have holes and an
+    inscribed size far below that of the thresholded prediction, so the loss asks for certainty, too.
 
     Pixels that do not count are background, in the prediction and in a target of labels. Every input has a defined
     loss: an empty mask has size 0 and its extents are 0; a mask without background the size that ``object_size`` gives

@@ -190,7 +190,7 @@ class Program:
         ----------
         image
             bool, or integers 0 and 1, ``[..., C, *spatial]``; a program of one channel and one output takes
-            ``[*spatial]`` as well. NumPy array, torch tensor or packed image.
+            ``[..., *spatial]`` as well. NumPy array, torch tensor or packed image (with its channels).
 
         Returns
         -------
@@ -204,16 +204,17 @@ class Program:
         if isinstance(image, PackedImage):
             return self._packed(image)
         binary = as_binary(image, "image")
-        plain = binary.ndim == self.spatial_dims and self.channels == 1
+        axis = binary.ndim - self.spatial_dims - 1
+        plain = self.channels == len(self.outputs) == 1 and (axis == -1 or (axis >= 0 and binary.shape[axis] != 1))
         if plain:
-            binary = binary[None]
+            binary = np.expand_dims(binary, axis + 1)
         if binary.ndim <= self.spatial_dims:
             raise InputError(
                 f"image must have shape [..., {self.channels}, *spatial] with {self.spatial_dims} spatial axes; got "
                 f"{binary.shape}"
             )
         result = self._packed(pack(binary, spatial_dims=self.spatial_dims)).unpack()
-        return same_kind(result[0] if plain and len(self.outputs) == 1 else result, image)
+        return same_kind(result.squeeze(axis + 1) if plain else result, image)
 
     def _packed(self, image: PackedImage) -> PackedImage:
         axis = len(image.shape) - self.spatial_dims - 1
@@ -537,7 +538,20 @@ class _Simplifier:
         return _Signed(self._add(Node(node.operation, numbers, neuron=node.neuron)))
 
     def _plain(self, value: _Signed) -> int:
-        return self._add(Node("complement", (value.number,))) if value.complement else value.number
+        """Return a node for a value; the complement of a combination goes inside where that saves complements."""
+        if not value.complement:
+            return value.number
+        node = self.nodes[value.number]
+        inside = [self.nodes[argument] for argument in node.arguments]
+        complements = sum(argument.operation == "complement" for argument in inside)
+        if node.operation in ("union", "intersection") and 2 * complements >= len(inside):
+            flipped = [
+                argument.arguments[0] if argument.operation == "complement" else self._plain(_Signed(number, True))
+                for number, argument in zip(node.arguments, inside, strict=True)
+            ]
+            dual: Operation = "intersection" if node.operation == "union" else "union"
+            return self._add(Node(dual, tuple(sorted(flipped)), neuron=node.neuron))
+        return self._add(Node("complement", (value.number,)))
 
     def _add(self, node: Node) -> int:
         element = None if node.element is None else (node.element.shape, node.element.tobytes())

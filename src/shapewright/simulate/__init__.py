@@ -3,11 +3,12 @@
 A phantom is a frozen dataclass of parameters with ``generate(count, *, seed)``, which returns images
 ``[N, channels, *spatial]`` (float32) and labels ``[N, *spatial]`` (uint8). Image *i* of a seed depends on the seed
 and *i* alone: asking for more images later extends the set without changing it. Where classes overlap
-(:class:`FundusPhantom`), masks ``[N, classes, *spatial]`` (bool) stand in place of labels.
+(:class:`FundusPhantom`), masks ``[N, classes, *spatial]`` (bool) stand in place of labels. Binary phantoms return bool.
 :class:`ScribbleSimulator` draws strokes as a person would, from full masks.
 """
 
 from shapewright.simulate.brain import BrainPhantom
+from shapewright.simulate.diskorect import Diskorect, JointPhantom, noisy_sticks
 from shapewright.simulate.fundus import FUNDUS_CLASSES, FundusPhantom
 from shapewright.simulate.glands import GlandPhantom
 from shapewright.simulate.isointense import IsointensePhantom
@@ -18,10 +19,13 @@ from shapewright.simulate.texture_cells import TextureCellsPhantom
 __all__ = [
     "FUNDUS_CLASSES",
     "BrainPhantom",
+    "Diskorect",
     "FundusPhantom",
     "GlandPhantom",
     "IsointensePhantom",
+    "JointPhantom",
     "ScribbleSimulator",
     "SmallLesionPhantom",
     "TextureCellsPhantom",
+    "noisy_sticks",
 ]
