@@ -45,7 +45,7 @@ def white_tophat(element: np.ndarray) -> BiMoNN:
     return network
 
 
-def interleaved(*calls: Callable[[], object], rounds: int = 25) -> list[float]:
+def interleaved(*calls: Callable[[], object], rounds: int = 7) -> list[float]:
     """Return the median time of each call in milliseconds, taken in turns so that all see the same load."""
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):
