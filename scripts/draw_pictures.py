@@ -252,4 +252,5 @@ if __name__ == "__main__":
     size_gradient()
     superpixels()
     exclusive()
+    hard_examples()
     fundus()

@@ -22,6 +22,7 @@ from shapewright.training.config import PrepareConfig, SplitConfig
 
 SAMPLE_PREFIX = "sample:"
 SPLITS = ("train", "val", "test")
+MASKS = {"dense", "partial", "sparse", "scribbles"}
 
 ImageTargets = Callable[[TrainingCase], Mapping[str, NDArray[Any]]]
 """What a method makes of a whole image, :meth:`shapewright.training.method.Method.image_targets`."""
@@ -125,12 +126,20 @@ def load_cases(dataset: DatasetFolder, split: Split, track: Track) -> list[Loade
 def usable_cases(cases: Sequence[LoadedCase], supervision: Sequence[str], method: str) -> list[LoadedCase]:
     """Return the cases without those that would train, but have no label that the method can use.
 
+    A mask that the method cannot use is taken from the cases it trains on: a method that learns from points must not
+    see it, not even in where patches are cut.
+
     Raises
     ------
     InputError
         No case to train on is left.
     """
-    kept = [case for case in cases if case.split != "train" or usable(case.supervision.kinds, supervision)]
+    kept = []
+    for case in cases:
+        if case.split != "train":
+            kept.append(case)
+        elif seen := usable(case.supervision.kinds, supervision):
+            kept.append(case if set(seen) & MASKS else _without_mask(case))
     if any(case.split == "train" for case in kept):
         return kept
     there = sorted({kind for case in cases if case.split == "train" for kind in case.supervision.kinds})
@@ -138,6 +147,11 @@ def usable_cases(cases: Sequence[LoadedCase], supervision: Sequence[str], method
         f"{method} learns from {' or '.join(supervision)} labels; the cases to train on have {', '.join(there)}. "
         "shapewright doctor DATA says which methods fit"
     )
+
+
+def _without_mask(case: LoadedCase) -> LoadedCase:
+    known = dataclasses.replace(case.supervision, mask=None, annotated=None)
+    return dataclasses.replace(case, labels=None, supervision=known)
 
 
 def _check_values(case: CaseFiles, image: Image, labels: Image | None) -> None:
