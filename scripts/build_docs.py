@@ -22,6 +22,7 @@ GUIDE = {
     "Scribbles": "scribbles.md",
     "Morphology": "morphology.md",
     "Learning morphology": "bimonn.md",
+    "Learning morphology, measured": "bimonn-table.md",
     "Benchmarks": "benchmarks.md",
     "Architecture": "architecture.md",
 }

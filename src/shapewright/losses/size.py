@@ -56,7 +56,7 @@ GROWING = ("inscribed", "inscribed_euclidean", "area")
 VECTORS = ("extents", "centroid", "spread")
 """Measures with one value per spatial axis."""
 
-_LARGEST_LOGIT, _BISECTIONS = 16.0, 11  # levels are found between the logits -16 and 16, to 1/64
+_LARGEST_LOGIT, _BISECTIONS = 16.0, 10  # levels are found between the logits -16 and 16, to 1/64
 
 
 class SizeLoss(nn.Module):
@@ -341,7 +341,7 @@ class SizeLevelLoss(nn.Module):
     Notes
     -----
     An image whose size is NaN (unknown) has loss 0 and is left out of the mean. Size 0 asks for an empty mask. A
-    constant prediction has no level set of a size between nothing and the image; the smaller error is taken.
+    constant prediction has no level set of a size between nothing and the image; it is asked for one of the two.
 
     Examples
     --------
@@ -394,23 +394,30 @@ class SizeLevelLoss(nn.Module):
 
 
 def _levels(fields: Tensor, low: Tensor, high: Tensor, spacing: Spacing, measure: str) -> Tensor:
-    """Return the thresholds [N] of fields [N, *spatial] at which the size lies in [low, high], nearest to 1/2."""
-    column = (-1, *(1,) * len(spacing))
+    """Return the thresholds [N] of fields [N, *spatial] at which the size lies in [low, high], nearest to 1/2.
 
-    def last(large_enough: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """Return an interval [N] with the largest logit at which the size is large enough, by bisection."""
-        below, above = torch.full_like(low, -_LARGEST_LOGIT), torch.full_like(low, _LARGEST_LOGIT)
+    Where no threshold gives such a size, the one at which the size passes the interval.
+    """
+
+    def sizes_at(logits: Tensor, images: Tensor) -> Tensor:
+        thresholds = torch.sigmoid(logits).reshape(-1, *(1,) * len(spacing))
+        return _sizes_of(fields[images] > thresholds, spacing, measure).to(low)
+
+    levels = torch.zeros_like(low)
+    everywhere = torch.ones_like(low, dtype=torch.bool)
+    found = sizes_at(levels, everywhere)
+    for wrong, towards in ((found > high, _LARGEST_LOGIT), (found < low, -_LARGEST_LOGIT)):
+        if not bool(wrong.any()):
+            continue
+        near = levels[wrong]  # the size is still wrong here ...
+        far = torch.full_like(near, towards)  # ... and here it is not, or never right
         for _ in range(_BISECTIONS):
-            middle = (below + above) / 2
-            masks = fields > torch.sigmoid(middle).reshape(column)
-            passed = large_enough(_sizes_of(masks, spacing, measure).to(low))
-            below, above = torch.where(passed, middle, below), torch.where(passed, above, middle)
-        return below, above
-
-    _, first = last(lambda sizes: sizes > high)
-    end, _ = last(lambda sizes: sizes >= low)
-    half = torch.zeros_like(low)
-    return torch.sigmoid(torch.where(first <= end, half.maximum(first).minimum(end), (first + end) / 2))
+            middle = (near + far) / 2
+            sizes = sizes_at(middle, wrong)
+            still = sizes > high[wrong] if towards > 0 else sizes < low[wrong]
+            near, far = torch.where(still, middle, near), torch.where(still, far, middle)
+        levels[wrong] = far
+    return torch.sigmoid(levels)
 
 
 def _sizes_of(masks: Tensor, spacing: Spacing, measure: str) -> Tensor:

@@ -37,6 +37,13 @@ LEARNED, TESTED = 256, 64  # pairs to learn from, a quarter of them for validati
 TRAINED_R, TRAINED_B, TRAINED_SHARE = "R, trained", "B, trained", "activated, trained"
 REAL, BINARY, SHARE, FOUND, SECONDS = "R", "B", "activated", "element found", "seconds"
 COLUMNS = (TRAINED_R, TRAINED_B, TRAINED_SHARE, REAL, BINARY, SHARE, FOUND, SECONDS)
+# Gradient steps, trainings and kicks of what is not in the table: large elements and many neurons cost more.
+_EFFORT = {
+    "joint, wide": (40, 1, 30),
+    "joint, medium": (40, 1, 30),
+    "joint, deep": (40, 1, 20),
+    "denoising": (100, 1, 5),
+}
 
 # Rows are operators, columns disk, stick, cross on each set in the order above: (real, binarised).
 _PAPER = {
@@ -132,7 +139,7 @@ def learn(arm: Arm, data: Path | None) -> tuple[dict[str, float], Program]:
     """Learn one cell and return its scores on test images, and the program."""
     started = time.process_time()
     inputs, targets, tests, wanted, channels, kernel = task(arm, data)
-    steps, restarts, kicks = (40, 1, 20 if len(channels) > 3 else 30) if arm.operator in JOINTS else (200, 2, 300)
+    steps, restarts, kicks = _EFFORT.get(arm.operator, (200, 2, 300))
     learned = fit_morphology(
         inputs, targets, channels, kernel_size=kernel, steps=steps, restarts=restarts, kicks=kicks, seed=arm.seed
     )

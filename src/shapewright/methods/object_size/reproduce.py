@@ -434,6 +434,9 @@ def relations(trained: Mapping[int, Runs], moving: Runs | None, cost: Runs | Non
             values = _differences(runs, before, after)
             statement = "Sizes lower the mean IoU by no more than 0.005"
             yield Relation(f"R3, {number} masks", statement, statistics.mean(values) >= -0.005, signed(values))
+            values = _differences(runs, control, after)
+            statement = "Sizes are worth at least as much as further steps on the masks alone, in the mean"
+            yield Relation(f"R3, control, {number} masks", statement, statistics.mean(values) >= 0, signed(values))
     if cost is not None:
         ratios = [max(scores[PAPER], scores[OURS]) for scores in cost]
         statement = "A step with sizes takes at most 1.2 times as long as a supervised one (the paper: about 10 times)"
