@@ -34,7 +34,7 @@ class BiMoNN(nn.Module):
 
     References
     ----------
-    Aouad and Talbot, "Binary morphological neural network", DGMM 2022, definition 6.
+    Aouad and Talbot, "Binary multi-channel morphological neural network", DGMM 2022, definition 6.
 
     Examples
     --------

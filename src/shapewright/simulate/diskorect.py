@@ -35,7 +35,7 @@ class Diskorect:
 
     References
     ----------
-    Aouad and Talbot, "Binary morphological neural network", DGMM 2022, section 3.1.
+    Aouad and Talbot, "Binary multi-channel morphological neural network", DGMM 2022, section 3.1.
 
     Examples
     --------

@@ -12,8 +12,8 @@ METHOD = MethodInfo(
     title="Binary morphological neural networks",
     summary="Learns the erosions, dilations, unions and intersections that turn one binary image into another, from "
     "pairs of them, and hands out the result as a readable program that runs on packed bits.",
-    paper="Aouad, Talbot: Binary morphological neural network, DGMM 2022",
-    link="https://arxiv.org/abs/2203.12337",
+    paper="Aouad, Talbot: Binary multi-channel morphological neural network, DGMM 2022",
+    link="https://arxiv.org/abs/2204.08768",
     tags=("morphology", "binary images", "interpretable", "structuring element", "program"),
 )
 

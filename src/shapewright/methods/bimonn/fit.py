@@ -140,7 +140,7 @@ def fit_morphology(
 
     References
     ----------
-    Aouad and Talbot, "Binary morphological neural network", DGMM 2022. The search is ours.
+    Aouad and Talbot, "Binary multi-channel morphological neural network", DGMM 2022. The search is ours.
 
     Examples
     --------

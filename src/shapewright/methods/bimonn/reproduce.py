@@ -245,7 +245,7 @@ def summarise(results: Mapping[Arm, Mapping[str, float]], seeds: Sequence[int]) 
         for arm, runs in settings.items()
     ]
     return Reproduction(
-        title="Binary morphological neural network (Aouad and Talbot, DGMM 2022)",
+        title="Binary multi-channel morphological neural network (Aouad and Talbot, DGMM 2022)",
         columns=COLUMNS,
         rows=rows,
         relations=list(relations(settings)),
