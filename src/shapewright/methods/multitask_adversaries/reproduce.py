@@ -57,7 +57,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "all, unknown lesions": DICE,
     "masked, focal": {**OFF, "focus": 2.0},
 }
-CONTROLS = ("masked, colours", "masked, pseudo-labels")
+CONTROLS = ("masked, colours", "masked, pseudo-labels", "masked, cross-entropy alone")
 OPTIONS = (
     "all, permuted target",
     "all, unknown lesions",
@@ -461,7 +461,7 @@ def summarise(
         rows.append(Row(f"{OBSERVER} / chase", ours=observer))
     return Reproduction(
         title="Learning with multitask adversaries (Saha et al., MIDL 2019)",
-        columns=COLUMNS,
+        columns=[column for column in COLUMNS if any(column in row.ours for row in rows)],
         rows=rows,
         relations=list(relations(settings)),
         notes=NOTES,
