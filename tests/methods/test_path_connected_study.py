@@ -35,7 +35,7 @@ def test_relations_fail_where_they_do_not_hold() -> None:
     worse = study.summarise(finished(-0.05), COUNTS, [0, 1])
     assert not any(relation.holds for relation in worse.relations if relation.name.startswith(("flow", "teacher")))
     broken = finished()
-    broken[study.Arm("box", "trained", 0)] = scores(0.8, pieces=0.75)
+    broken[study.Arm("box", "walks", 0)] = scores(0.8, pieces=0.75)
     names = {relation.name: relation.holds for relation in study.summarise(broken, COUNTS, [0, 1]).relations}
     assert not names["one piece, fits"]
     counts = COUNTS | {"box broken": 1.0, "affine broken": 0.0}

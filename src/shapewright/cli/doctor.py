@@ -152,6 +152,9 @@ def _facts(summary: Mapping[str, Any]) -> list[str]:
         f"cases     {summary['cases']}, {summary['labelled']} labelled; {summary['test_cases']} set apart for testing",
         f"channels  {', '.join(summary['channels'])}",
     ]
+    for name, member in summary["members"].items():
+        unknown = f"; not annotated: {', '.join(member['unknown'])}" if member["unknown"] else ""
+        lines.append(f"data set  {name}: {member['cases']} case(s) with {', '.join(member['channels'])}{unknown}")
     for name, ranks in (("shape", summary["shapes"]), ("spacing", summary["spacings"])):
         lines += [f"{name:10}{' x '.join(map(_range, axes))}" for axes in ranks]
     lines += [f"known     {KINDS[kind]}: {count} case(s)" for kind, count in summary["supervision"].items()]

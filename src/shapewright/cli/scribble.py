@@ -30,9 +30,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--serve", action="store_true", help="open a page on this computer to draw strokes on")
     parser.add_argument("--port", type=int, default=0, help="of the page (default: any free one)")
     parser.add_argument("--no-browser", action="store_true", help="with --serve: print the address only")
-    parser.add_argument(
-        "--teacher", choices=("trained", "network", "none"), default="trained", help="(default: trained)"
-    )
+    parser.add_argument("--teacher", choices=("walks", "network", "none"), default="walks", help="(default: walks)")
     parser.add_argument("--steps", type=int, default=300, help="steps of the fit (default: 300)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     options = parser.parse_args(argv)

@@ -19,7 +19,8 @@ usage: shapewright train METHOD --data DATA [--out RUN] [OPTIONS]
 Train a method on a dataset's folder, measure the held-out cases, write the report.
 
 DATA is a Medical Segmentation Decathlon or nnU-Net folder (dataset.json, imagesTr, labelsTr), or a folder with
-images/ and labels/ that hold files of the same names; or sample:NAME for bundled images. Methods that need less
+images/ and labels/ that hold files of the same names; a YAML file that names several folders with different labels;
+or sample:NAME for bundled images. Methods that need less
 than a full mask take points/, boxes/, scribbles/ or tables of sizes; shapewright doctor DATA says which methods fit.
 
   shapewright methods                  the methods
@@ -79,6 +80,7 @@ def _train_and_report(config: RunConfig, out: Path, resume: bool, evaluate: bool
         out,
         resume=resume,
         supervision=info(config.method).supervision,
+        missing_channels=info(config.method).missing_channels,
         title=title,
         track=track,
         command=command,

@@ -18,7 +18,8 @@ def load_case(case: CaseFiles, dataset: DatasetFolder) -> tuple[Image, Image | N
     """Read a case: the image with all its channels, and its label map where there is one.
 
     Both are in the orientation of the file; the label map has the image's spacing and affine. A grey image in a
-    dataset of colour images gets three equal channels.
+    dataset of colour images gets three equal channels. A case of a collection has all the collection's channels, NaN
+    where its data set lacks one, and negative labels for sets of classes.
 
     Raises
     ------
@@ -34,6 +35,11 @@ def load_case(case: CaseFiles, dataset: DatasetFolder) -> tuple[Image, Image | N
     >>> image.channels, labels.array.max()
     (3, np.uint8(1))
     """
+    if case.member:
+        from shapewright.data.collection import load_member_case
+
+        image, labels = load_case(dataclasses.replace(case, member=""), dataset.members[case.member].dataset)
+        return load_member_case(case, dataset, image, labels)
     image = _load_channels(case, dataset)
     if case.label is None:
         return image, None

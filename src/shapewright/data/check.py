@@ -1,5 +1,6 @@
 """Everything that is wrong with a dataset folder, found in one pass and listed at once."""
 
+import dataclasses
 import hashlib
 import os
 from collections import Counter
@@ -16,9 +17,11 @@ from shapewright.data.folder import COLOURS, CaseFiles, DatasetFolder, open_data
 from shapewright.data.formats import read_image, read_labels, suffix_of
 from shapewright.data.formats.files import existing
 from shapewright.data.image import Geometry, Image
+from shapewright.data.kinds import Kind
 from shapewright.data.summary import CaseFacts, summarise
 from shapewright.data.weak_labels import load_supervision
 from shapewright.errors import InputError
+from shapewright.losses.label_space import BACKGROUND
 
 Severity = Literal["error", "warning"]
 SPACING_RATIO = 2.0  # a spacing this much above or below the median of its axis is reported
@@ -95,7 +98,8 @@ def check_dataset(
     labels without image; points and boxes outside their image; labels of another shape or at another place than their
     image; label values that are not whole or not declared; declared labels that occur nowhere; NaN and infinity;
     constant images; empty masks; images stored twice; names given twice; unequal numbers of channels or spatial axes;
-    spacings far from the others'; NIfTI headers that contradict themselves.
+    spacings far from the others'; NIfTI headers that contradict themselves; in a collection, masks with labels that it
+    does not list.
 
     Parameters
     ----------
@@ -127,15 +131,45 @@ def check_dataset(
                 dataset = open_dataset(folder, labels="binary")  # so that the files are looked at nevertheless
             except InputError:
                 return CheckResult(tuple(problems))
+    found, facts = _check_members(dataset, track) if dataset.members else _check_folder(dataset, track)
+    problems += found
+    problems.sort(key=lambda problem: (problem.severity, problem.case or "", problem.kind))
+    return CheckResult(tuple(problems), summarise(facts, dataset))
+
+
+def _check_folder(dataset: DatasetFolder, track: Track) -> tuple[list[Problem], list[CaseFacts]]:
+    problems: list[Problem] = []
     facts: list[CaseFacts] = []
     for case in track((*dataset.cases, *dataset.test_cases), "checking"):
         found = CaseFacts(case)
         problems += _check_case(found, dataset)
         facts.append(found)
-    problems += _check_files(dataset)
-    problems += _compare_cases(facts, dataset)
-    problems.sort(key=lambda problem: (problem.severity, problem.case or "", problem.kind))
-    return CheckResult(tuple(problems), summarise(facts, dataset))
+    return [*problems, *_check_files(dataset), *_compare_cases(facts, dataset)], facts
+
+
+def _check_members(dataset: DatasetFolder, track: Track) -> tuple[list[Problem], list[CaseFacts]]:
+    """Check every data set of a collection by itself, and its masks against the labels that it lists."""
+    problems: list[Problem] = []
+    facts: list[CaseFacts] = []
+    for name, member in dataset.members.items():
+        found, own = _check_folder(member.dataset, track)
+        problems += [dataclasses.replace(one, case=one.case and f"{name}-{one.case}") for one in found]
+        by_id = {case.id: case for case in dataset.cases if case.member == name}
+        for fact in own:
+            case = by_id.get(f"{name}-{fact.case.id}")
+            if case is None or case.label is None or fact.counts is None:
+                continue
+            for label, value in member.dataset.labels.items():
+                if label not in member.numbers and fact.counts.get(value):
+                    message = f"shows {label!r} (value {value}), which {dataset.path} does not list for {name!r}"
+                    problems.append(_error("label set", case.label, case.id, f"{case.label} {message}"))
+            numbers = {member.dataset.labels[label]: n for label, n in member.numbers.items() if label != BACKGROUND}
+            counts = {numbers.get(value, 0): 0 for value in fact.counts}
+            for value, count in fact.counts.items():
+                counts[numbers.get(value, 0)] += count
+            kinds: tuple[Kind, ...] = fact.kinds if member.annotated is None else ("partial",)
+            facts.append(dataclasses.replace(fact, case=case, counts=counts, kinds=kinds))
+    return problems, facts
 
 
 def _error(kind: str, file: Path, case: str | None, message: str) -> Problem:

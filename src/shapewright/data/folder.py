@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from shapewright.data.formats import read_geometry, read_labels, stem_of, suffix
 from shapewright.data.formats.files import existing
 from shapewright.data.tables import case_names
 from shapewright.errors import InputError, suggest, unknown
+
+if TYPE_CHECKING:
+    from shapewright.data.collection import Member
 
 IMAGE_FOLDERS = ("images", "imagesTr")
 LABEL_FOLDERS = ("labels", "masks", "labelsTr")
@@ -50,12 +53,15 @@ class CaseFiles:
         Its label file, or None.
     weak
         Kind of label (``points``, ``boxes``, ``scribbles``, ``size``, ``image``, ``partial``) to the file that has it.
+    member
+        Name of the data set that it comes from, in a collection of several.
     """
 
     id: str
     images: tuple[Path, ...]
     label: Path | None = None
     weak: Mapping[str, Path] = field(default_factory=dict, hash=False)
+    member: str = ""
 
     @property
     def has_mask(self) -> bool:
@@ -89,6 +95,10 @@ class DatasetFolder:
         As the folder says.
     stray_images, stray_labels
         Files that belong to no case.
+    members
+        The data sets of a collection by name, see :mod:`shapewright.data.collection`.
+    label_sets
+        Sets of class indices that labels of a collection stand for, background 0.
     """
 
     path: Path
@@ -104,6 +114,8 @@ class DatasetFolder:
     licence: str = ""
     stray_images: tuple[Path, ...] = ()
     stray_labels: tuple[Path, ...] = ()
+    members: "Mapping[str, Member]" = field(default_factory=dict)
+    label_sets: tuple[tuple[int, ...], ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -131,7 +143,8 @@ def open_dataset(path: str | os.PathLike[str], *, labels: Literal["auto", "binar
     ----------
     path
         Folder in the layout of the Medical Segmentation Decathlon, of nnU-Net (version 2), or with ``images/`` and
-        ``labels/`` (or ``masks/``); see this module's description.
+        ``labels/`` (or ``masks/``), see this module's description; or the YAML file of a collection, see
+        :func:`shapewright.data.collection.open_collection`.
     labels
         ``binary`` treats every label value but 0 as one class, as needed for instance labels; ``auto`` does so for
         masks of 0 and 255 and where ``dataset.json`` says ``"instances": true``.
@@ -151,7 +164,13 @@ def open_dataset(path: str | os.PathLike[str], *, labels: Literal["auto", "binar
     """
     folder = existing(path)
     if not folder.is_dir():
-        raise InputError(f"{folder}: a dataset is a folder, not a file")
+        from shapewright.data.collection import is_collection, open_collection
+
+        if is_collection(folder):
+            return open_collection(folder)
+        raise InputError(
+            f"{folder}: a dataset is a folder, not a file, unless it is a YAML file that names several folders"
+        )
     if labels not in ("auto", "binary"):
         raise unknown("value for labels", labels, ("auto", "binary"))
     described = _read_json(folder / "dataset.json")

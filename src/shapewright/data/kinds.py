@@ -7,7 +7,7 @@ Kind = Literal["dense", "partial", "sparse", "scribbles", "points", "boxes", "si
 
 KINDS: Mapping[Kind, str] = {
     "dense": "masks of every voxel",
-    "partial": "masks of some of the classes (annotated.csv)",
+    "partial": "masks of some of the classes (annotated.csv, or several data sets as one)",
     "sparse": "masks most of whose voxels are marked ignore",
     "scribbles": "strokes of some classes (scribbles/)",
     "points": "a point in every object (points/)",

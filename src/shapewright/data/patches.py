@@ -4,6 +4,7 @@ Everything random about a batch is drawn from (seed, step, rank). A run that was
 batches as one that was not, with no state of a generator to save.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ class TrainingCase:
         What the method made of the whole image, see :meth:`shapewright.training.method.Method.image_targets`.
     supervision
         What is known about the case, positions on this array's grid.
+    member
+        Data set that the case comes from, in a collection of several.
     """
 
     id: str
@@ -48,6 +51,7 @@ class TrainingCase:
     spacing: tuple[float, ...]
     targets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     supervision: Supervision = field(default=Supervision("dense"))
+    member: str = ""
     partly_known: bool = field(init=False)
     foreground: Mapping[int, NDArray[np.int32]] = field(init=False)
 
@@ -81,7 +85,7 @@ class TrainingCase:
 
 @dataclass(frozen=True)
 class PatchBatches:
-    """Batches of patches, addressed by step.
+    """Batches of patches, addressed by step. Of a collection every data set fills as many places as every other.
 
     Parameters
     ----------
@@ -157,7 +161,8 @@ class PatchBatches:
     def _case(self, step: int, slot: int, random: np.random.Generator) -> TrainingCase:
         """Return the case of one slot: a new random order for every pass over the cases.
 
-        Cases with and without a mask take turns, so that a few masks among many weaker labels are not lost.
+        The data sets of a collection take turns, as do cases with and without a mask, so that a few masks among many
+        weaker labels are not lost.
         """
         if self.weak_share is not None:
             kinds = [case for case in self.cases if case.weak], [case for case in self.cases if not case.weak]
@@ -171,13 +176,23 @@ class PatchBatches:
             )
             if hard is not None:
                 return self.cases[hard]
-        groups = [[case for case in self.cases if (case.supervision.mask is None) is bare] for bare in (False, True)]
-        groups = [group for group in groups if group]
-        turn, position = position % len(groups), position // len(groups)
-        cases = groups[turn]
+        groups, chosen = self._groups, 0
+        if len(groups) > 1:  # in random order, so that no group always has the same place of a batch
+            position, place = divmod(position, len(groups))
+            order = np.random.default_rng([self.seed, 1_000_037, position]).permutation(len(groups))
+            chosen = int(order[place])
+        cases = groups[chosen]
         lap, place = divmod(position, len(cases))
-        order = np.random.default_rng([self.seed, 1_000_003, lap]).permutation(len(cases))
+        order = np.random.default_rng([self.seed, 1_000_003 + 100 * chosen, lap]).permutation(len(cases))
         return cases[int(order[place])]
+
+    @functools.cached_property
+    def _groups(self) -> list[list[TrainingCase]]:
+        """The cases that take turns: those of each data set, with and without a mask."""
+        groups: dict[tuple[str, bool], list[TrainingCase]] = {}
+        for case in self.cases:
+            groups.setdefault((case.member, case.supervision.mask is None), []).append(case)
+        return [groups[key] for key in sorted(groups)]
 
     def _patch(self, case: TrainingCase, slot: int, random: np.random.Generator) -> dict[str, NDArray[Any]]:
         centre = self._centre(case, slot, random)

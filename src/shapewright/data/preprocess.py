@@ -57,7 +57,8 @@ def prepare_image(image: Image, task: Task) -> PreparedImage:
             f"{name} has {image.array.ndim - 1} spatial axes; the network was trained on {task.image_dims}"
         )
     array = np.asarray(image.array, dtype=np.float32)
-    if not np.isfinite(array).all():
+    missing = missing_channels(array) if task.optional_channels else np.zeros(len(array), np.bool_)
+    if missing.all() or not np.isfinite(array[~missing]).all():
         raise InputError(f"{name} holds NaN or infinite values; see shapewright doctor")
     shape = array.shape[1:]
     target = target_shape(shape, image.spacing, task.spacing)
@@ -70,9 +71,14 @@ def prepare_image(image: Image, task: Task) -> PreparedImage:
 
 
 def prepare_labels(labels: Image, task: Task) -> NDArray[np.uint8]:
-    """Return class indices [*spatial]: 0 background, 1.. in the order of the task's labels, 255 unknown."""
+    """Return class indices [*spatial]: 0 background, 1.. in the order of the task's labels, then its label sets.
+
+    255 is unknown. A label set i is negative, ``-1 - i``, in the labels as read.
+    """
     values = labels.array[0]
     classes = np.zeros(values.shape, dtype=np.uint8)
+    for number in range(len(task.label_sets)):
+        classes[values == -1 - number] = task.classes + number
     for index, value in enumerate(task.labels.values(), start=1):
         classes[values == value] = index
     if task.ignore_label is not None:
@@ -80,13 +86,25 @@ def prepare_labels(labels: Image, task: Task) -> NDArray[np.uint8]:
     return resample_labels(classes, target_shape(classes.shape, labels.spacing, task.spacing))
 
 
+def missing_channels(array: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which channels of [C, *spatial] are missing: NaN throughout.
+
+    Examples
+    --------
+    >>> missing_channels(np.array([[1.0, 2.0], [np.nan, np.nan]], np.float32))
+    array([False,  True])
+    """
+    return np.asarray(np.isnan(array).reshape(len(array), -1).all(axis=1))
+
+
 def normalise_intensity(array: NDArray[np.float32], how: str) -> NDArray[np.float32]:
     """Normalise each channel of [C, *spatial].
 
     ``volume`` clips at the 0.5th and 99.5th percentiles, then gives mean 0 and standard deviation 1: scanners and
-    scales differ, and a few bright voxels must not set the range. A constant channel becomes 0. ``nonzero_mean``
-    divides by the mean of the voxels that are not 0, and leaves 0, the outside of a skull-stripped brain, at 0.
-    ``fundus`` is for photographs of the retina, see :func:`normalise_fundus`. ``none`` changes nothing.
+    scales differ, and a few bright voxels must not set the range. A constant channel becomes 0, a missing one stays
+    NaN. ``nonzero_mean`` divides by the mean of the voxels that are not 0, and leaves 0, the outside of a
+    skull-stripped brain, at 0. ``fundus`` is for photographs of the retina, see :func:`normalise_fundus`. ``none``
+    changes nothing.
 
     Examples
     --------
@@ -106,6 +124,9 @@ def normalise_intensity(array: NDArray[np.float32], how: str) -> NDArray[np.floa
             result[channel] = values / mean if mean > 0 else values
         return result
     for channel, values in enumerate(array):
+        if np.isnan(values).all():
+            result[channel] = np.nan
+            continue
         low, high = np.percentile(values, [0.5, 99.5])
         clipped = np.clip(values, low, high)
         deviation = float(clipped.std())

@@ -52,10 +52,22 @@ def summarise(facts: Sequence[CaseFacts], dataset: DatasetFolder) -> dict[str, A
         "labelled": sum(case.label is not None for case in dataset.cases),
         "supervision": dict(Counter(kind for fact in facts if fact.case in dataset.cases for kind in fact.kinds)),
         "test_cases": len(dataset.test_cases),
+        "members": {name: _member_summary(dataset, name) for name in dataset.members},
         "channels": list(dataset.channels),
         "shapes": _ranges([geometry.spatial_shape for geometry in geometries]),
         "spacings": _ranges([geometry.spacing for geometry in geometries]),
         "labels": {name: _label_summary(facts, value) for name, value in dataset.labels.items()},
+    }
+
+
+def _member_summary(dataset: DatasetFolder, name: str) -> dict[str, Any]:
+    """Return what a data set of a collection has, and which classes it does not annotate."""
+    member = dataset.members[name]
+    annotated = member.annotated
+    return {
+        "cases": sum(case.member == name for case in dataset.cases),
+        "channels": list(member.dataset.channels),
+        "unknown": [label for label, k in dataset.labels.items() if annotated is not None and k not in annotated],
     }
 
 

@@ -32,6 +32,10 @@ class Task:
         How intensities are normalised, see :func:`shapewright.data.preprocess.normalise_intensity`.
     ignore_label
         Label value of voxels whose class is unknown.
+    label_sets
+        Classes that the further class indices ``classes``, ``classes + 1``, ... of training labels stand for.
+    optional_channels
+        Whether an image may lack channels, which are then NaN throughout.
     """
 
     spatial_dims: int
@@ -42,6 +46,8 @@ class Task:
     spacing: tuple[float, ...]
     normalise: str = "volume"
     ignore_label: int | None = None
+    label_sets: tuple[tuple[int, ...], ...] = ()
+    optional_channels: bool = False
 
     @property
     def classes(self) -> int:

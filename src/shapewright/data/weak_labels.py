@@ -40,6 +40,8 @@ def load_supervision(case: CaseFiles, dataset: DatasetFolder, image: Image, labe
         A table cannot be read; a point or box outside the image; a box whose last voxel is before its first; two
         points in one voxel; an unknown class; a mask that shows a class it was not annotated for.
     """
+    if case.member:
+        return Supervision(mask=_mask_kind(case, dataset, labels), annotated=dataset.members[case.member].annotated)
     shape, spacing = image.spatial_shape, image.spacing
     if image.reorientation is not None:  # tables speak of the axes in the file
         shape = image.restore(np.empty(shape, np.bool_)).shape

@@ -43,6 +43,8 @@ class MethodInfo:
     supervision
         Kinds of labels it learns from, words of :data:`shapewright.data.kinds.KINDS`; a case with any of them
         trains.
+    missing_channels
+        Whether it takes images that lack some of the channels.
     tags
         Words to find it by.
     """
@@ -55,6 +57,7 @@ class MethodInfo:
     task: str = "segmentation"
     spatial_dims: tuple[int, ...] = (2, 3)
     supervision: tuple[Kind, ...] = ("dense",)
+    missing_channels: bool = False
     tags: tuple[str, ...] = ()
     package: str = field(default="", compare=False)
 

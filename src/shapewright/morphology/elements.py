@@ -128,7 +128,7 @@ def line(length: int, direction: float | Sequence[float] = 0.0) -> Element:
     >>> line(5).shape, line(5, (1, 0, 0)).shape
     ((1, 5), (5, 1, 1))
     """
-    if length < 1 or length % 2 == 0:
+    if not isinstance(length, int | np.integer) or length < 1 or length % 2 == 0:
         raise InputError(f"length must be a positive odd number of pixels; got {length}")
     if isinstance(direction, int | float):
         angle = math.radians(direction)
@@ -206,8 +206,8 @@ def _distances(radius: float, spatial_dims: int, spacing: Spacing) -> list[NDArr
     """Return the physical coordinates along each axis, up to the radius, ready to broadcast."""
     if spatial_dims not in (2, 3):
         raise InputError(f"spatial_dims must be 2 or 3; got {spatial_dims}")
-    if not (np.isfinite(radius) and radius >= 0):
-        raise InputError(f"radius must be a number of at least 0; got {radius}")
+    if not (isinstance(radius, int | float | np.number) and np.isfinite(radius) and radius >= 0):
+        raise InputError(f"radius must be a number of at least 0; got {radius!r}")
     sizes = check_spacing(spacing, spatial_dims)
     axes = []
     for size in sizes:

@@ -168,26 +168,30 @@ class LightningAdapter(LightningModule):
         classes = range(1, self.task.classes)
         shared = torch.stack([((predicted == k) & (truth == k)).sum() for k in classes])
         total = torch.stack([(predicted == k).sum() + (truth == k).sum() for k in classes])
-        self.scores.append((2 * shared, total))
+        annotated = case.supervision.annotated
+        known = torch.tensor([annotated is None or k in annotated for k in classes], device=self.device)
+        self.scores.append((torch.where(total > 0, 2 * shared / total.clamp_min(1), 1.0) * known, known))
 
     def on_validation_epoch_end(self) -> None:
-        """Average the Dice of all validation cases, over all processes."""
+        """Average the Dice of every class over the validation cases that it is annotated in, over all processes."""
         sums = torch.zeros(2, self.task.classes - 1, device=self.device)
-        for twice_shared, total in self.scores:
-            sums[0] += torch.where(total > 0, twice_shared / total.clamp_min(1), 1.0)
-            sums[1] += 1
+        for dice_of_case, annotated in self.scores:
+            sums[0] += dice_of_case
+            sums[1] += annotated
         self.scores.clear()
         if self.trainer.world_size > 1:
             torch.distributed.all_reduce(sums)
-        if not bool((sums[1] > 0).all()):
+        known = sums[1] > 0
+        if not bool(known.any()):
             return
         dice = (sums[0] / sums[1]).cpu()
         for name, value in zip(self.task.labels, dice, strict=True):
             self.logs[f"{MONITOR}/{name}"] = [value]
-        self.logs[MONITOR] = [dice.mean()]
-        self.log(MONITOR, dice.mean())
+        mean = (sums[0][known] / sums[1][known]).mean().cpu()
+        self.logs[MONITOR] = [mean]
+        self.log(MONITOR, mean)
         if not self.trainer.sanity_checking and self.config.trainer.schedule == "plateau":
-            self.plateau.update(float(dice.mean()))
+            self.plateau.update(float(mean))
 
     # -- data ----------------------------------------------------------------------------------------------------
 

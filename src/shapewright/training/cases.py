@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shapewright.data import CaseFiles, DatasetFolder, Image, load_case, open_dataset, read_split, samples, split_cases
 from shapewright.data.kinds import usable
 from shapewright.data.patches import TrainingCase
-from shapewright.data.preprocess import UNKNOWN, prepare_image, prepare_labels, target_shape
+from shapewright.data.preprocess import UNKNOWN, missing_channels, prepare_image, prepare_labels, target_shape
 from shapewright.data.supervision import Supervision
 from shapewright.data.task import Task, choose_patch_size, choose_spacing
 from shapewright.data.weak_labels import load_supervision
@@ -41,10 +41,14 @@ class LoadedCase:
     image: Image
     labels: Image | None
     supervision: Supervision
+    member: str = ""
 
 
 def open_data(source: str, *, binary: bool = False) -> DatasetFolder:
-    """Open a dataset's folder, or a bundled one named ``sample:NAME``; ``binary`` makes all labels one class."""
+    """Open a dataset's folder, a collection's YAML file or a bundled folder named ``sample:NAME``.
+
+    ``binary`` makes all labels one class.
+    """
     bundled = source.startswith(SAMPLE_PREFIX)
     path = samples.load(source.removeprefix(SAMPLE_PREFIX)).path if bundled else Path(source)
     return open_dataset(path, labels="binary" if binary else "auto")
@@ -53,7 +57,8 @@ def open_data(source: str, *, binary: bool = False) -> DatasetFolder:
 def split_dataset(dataset: DatasetFolder, config: SplitConfig, supervision: Sequence[str] = ("dense",)) -> Split:
     """Return the cases of each split.
 
-    Cases with a mask are split; the others, which nothing can be measured against, all train.
+    Cases with a mask are split; the others, which nothing can be measured against, all train. The data sets of a
+    collection are split one by one, so that each is measured.
 
     Parameters
     ----------
@@ -67,6 +72,8 @@ def split_dataset(dataset: DatasetFolder, config: SplitConfig, supervision: Sequ
     InputError
         No case to train on, an invalid pattern, or a split file that does not fit the folder.
     """
+    if dataset.members and config.file is None:
+        return _split_members(dataset, config)
     labelled = {case.id: case for case in dataset.cases if case.has_mask}
     weak = {case.id: case for case in dataset.cases if not case.has_mask and usable(_kinds(case), supervision)}
     if not labelled and not weak:
@@ -98,6 +105,19 @@ def split_dataset(dataset: DatasetFolder, config: SplitConfig, supervision: Sequ
     return {split: tuple(labelled[name] for name in names.get(split, ())) for split in SPLITS}
 
 
+def _split_members(dataset: DatasetFolder, config: SplitConfig) -> Split:
+    """Split every data set of a collection, or put it where its ``use`` says."""
+    whole: dict[str, tuple[CaseFiles, ...]] = dict.fromkeys(SPLITS, ())
+    for name, member in dataset.members.items():
+        cases = tuple(case for case in dataset.cases if case.member == name)
+        if member.use == "split":
+            parts = split_dataset(dataclasses.replace(dataset, cases=cases, members={}), config)
+        else:
+            parts = {member.use: cases}
+        whole = {split: (*cases, *parts.get(split, ())) for split, cases in whole.items()}
+    return whole
+
+
 def _kinds(case: CaseFiles) -> tuple[str, ...]:
     """Return the kinds of label of a case without a mask, by its files."""
     return tuple(kind for kind in case.weak if kind != "partial") or ("unlabelled",)
@@ -119,7 +139,7 @@ def load_cases(dataset: DatasetFolder, split: Split, track: Track) -> list[Loade
         image = image.canonical()
         labels = labels and labels.canonical()
         supervision = load_supervision(case, dataset, image, labels)
-        loaded.append(LoadedCase(case.id, name, image, labels, supervision))
+        loaded.append(LoadedCase(case.id, name, image, labels, supervision, case.member))
     return loaded
 
 
@@ -156,9 +176,10 @@ def _without_mask(case: LoadedCase) -> LoadedCase:
 
 def _check_values(case: CaseFiles, image: Image, labels: Image | None) -> None:
     """Refuse before training what would only be noticed when the held-out cases are measured."""
-    if not np.isfinite(image.array).all():
+    there = image.array[~missing_channels(image.array)] if case.member else image.array
+    if not np.isfinite(there).all():
         raise InputError(f"{case.images[0]} holds NaN or infinite values; see shapewright doctor")
-    if labels is not None and labels.array.min() < 0:
+    if labels is not None and labels.array.min() < 0 and not case.member:
         raise InputError(f"{case.label}: label values must not be negative; found {int(labels.array.min())}")
 
 
@@ -182,6 +203,9 @@ def plan_task(dataset: DatasetFolder, cases: Sequence[LoadedCase], config: Prepa
     spacing = config.spacing or choose_spacing([case.image.spacing for case in cases])
     if len(spacing) != image_dims or min(spacing) <= 0:
         raise InputError(f"prepare.spacing must have {image_dims} positive values in mm; got {spacing}")
+    label_sets = _label_sets(dataset, cases)
+    if len(dataset.labels) + len(label_sets) + 1 > UNKNOWN:
+        raise InputError(f"{dataset.path}: {len(label_sets)} different sets of annotated labels are too many")
     shapes = [target_shape(case.image.spatial_shape, case.image.spacing, spacing) for case in cases]
     return Task(
         spatial_dims=spatial_dims,
@@ -194,7 +218,22 @@ def plan_task(dataset: DatasetFolder, cases: Sequence[LoadedCase], config: Prepa
         spacing=tuple(spacing),
         normalise=config.normalise,
         ignore_label=dataset.ignore_label,
+        label_sets=label_sets,
+        optional_channels=any(missing_channels(case.image.array).any() for case in cases),
     )
+
+
+def _label_sets(dataset: DatasetFolder, cases: Sequence[LoadedCase]) -> tuple[tuple[int, ...], ...]:
+    """Return the sets of classes that labels stand for: as declared, or what is background in partial masks."""
+    if dataset.members:
+        return dataset.label_sets
+    partial = {case.supervision.annotated for case in cases if case.supervision.annotated is not None}
+    return tuple(sorted(_background(annotated, len(dataset.labels)) for annotated in partial))
+
+
+def _background(annotated: frozenset[int], labels: int) -> tuple[int, ...]:
+    """Return what the background of a partial mask may be: background, or a class nobody looked for."""
+    return tuple(k for k in range(labels + 1) if k not in annotated)
 
 
 def prepare_case(case: LoadedCase, task: Task, targets: ImageTargets) -> TrainingCase:
@@ -202,8 +241,11 @@ def prepare_case(case: LoadedCase, task: Task, targets: ImageTargets) -> Trainin
     prepared = prepare_image(case.image, task)
     shape = prepared.array.shape[1:]
     labels = np.full(shape, UNKNOWN, np.uint8) if case.labels is None else prepare_labels(case.labels, task)
+    annotated = case.supervision.annotated
+    if annotated is not None and not case.member:
+        labels[labels == 0] = task.classes + task.label_sets.index(_background(annotated, len(task.labels)))
     supervision = case.supervision.resized(case.image.spatial_shape, shape)
-    plain = TrainingCase(case.id, prepared.array, labels, prepared.spacing, supervision=supervision)
+    plain = TrainingCase(case.id, prepared.array, labels, prepared.spacing, supervision=supervision, member=case.member)
     made = dict(targets(plain))
     if not made:
         return plain

@@ -15,6 +15,7 @@ from shapewright.data.folder import find_images
 from shapewright.data.formats import stem_of
 from shapewright.data.preprocess import prepare_image
 from shapewright.data.task import Task
+from shapewright.data.weak_labels import load_supervision
 from shapewright.errors import InputError
 from shapewright.metrics import CaseScores, case_rows, evaluate, summarise, write_csv, write_json
 from shapewright.training.cases import Track, open_data, split_dataset
@@ -129,6 +130,7 @@ def predict_files(
     suffix: str | None = None,
     probabilities: bool = False,
     overwrite: bool = False,
+    read: Callable[[str, Sequence[Path]], Image] | None = None,
     track: Track = lambda items, _: items,
 ) -> dict[str, Path]:
     """Predict label maps of images, written with the geometry of each.
@@ -147,6 +149,8 @@ def predict_files(
         Write ``NAME_probabilities`` as well, one channel per class.
     overwrite
         Predict again where a result exists.
+    read
+        Reads a case by its name and files; None reads the files as the task's channels, :func:`read_case`.
     track
         Wraps an iterable to show progress.
 
@@ -176,7 +180,7 @@ def predict_files(
         soft = out / f"{name}_probabilities{'.npz' if ending == '.png' else ending}"
         if target.exists() and (soft.exists() or not probabilities) and not overwrite:
             continue
-        image = read_case(name, files, predictor.task).canonical()
+        image = (read(name, files) if read else read_case(name, files, predictor.task)).canonical()
         result = predictor.probabilities(image)
         if probabilities:
             write_image(soft, result, like=image)
@@ -237,22 +241,42 @@ def evaluate_run(
         The content of ``evaluation/summary.json``.
     """
     config = predictor.config
+    task = predictor.task
     dataset = open_data(config.data, binary=config.prepare.binary)
+    dataset = dataclasses.replace(dataset, channels=task.channels) if dataset.members else dataset
     cases = split_dataset(dataset, config.split)[split]
     if not cases:
         raise InputError(f"the split {split!r} of {folder.path} has no case; train with a larger split.{split}")
     images = {case.id: case.images for case in cases}
-    predicted = predict_files(predictor, images, folder.predictions, overwrite=overwrite, track=track)
+    predicted = predict_files(
+        predictor,
+        images,
+        folder.predictions,
+        overwrite=overwrite,
+        read=lambda name, _: load_case(dataset.case(name), dataset)[0],
+        track=track,
+    )
     rows: list[CaseScores] = []
+    truths: dict[str, str] = {}
     for case in track(cases, "measuring"):
-        _, truth = load_case(case, dataset)
+        image, truth = load_case(case, dataset)
         assert truth is not None
-        task = predictor.task
-        rows += score_case(case.id, predicted[case.id], truth, task.labels, tolerance, ignore_label=task.ignore_label)
+        annotated = load_supervision(case, dataset, image, truth).annotated
+        known = {
+            name: value
+            for number, (name, value) in enumerate(task.labels.items(), start=1)
+            if annotated is None or number in annotated
+        }
+        if case.member:  # the files of its data set have values of their own
+            truth = dataclasses.replace(truth, array=np.where(truth.array < 0, 0, truth.array).astype(np.uint8))
+            truths[case.id] = f"{folder.evaluation.name}/truth/{case.id}{result_suffix(case.images[0])}"
+            (folder.evaluation / "truth").mkdir(parents=True, exist_ok=True)
+            write_labels(folder.path / truths[case.id], truth.array[0], like=truth)
+        rows += score_case(case.id, predicted[case.id], truth, known, tolerance, ignore_label=task.ignore_label)
     files = {
         case.id: {
             "image": [str(path.resolve()) for path in case.images],
-            "truth": str(case.label.resolve()) if case.label else None,
+            "truth": truths.get(case.id) or (str(case.label.resolve()) if case.label else None),
             "prediction": f"{folder.predictions.name}/{predicted[case.id].name}",
         }
         for case in cases

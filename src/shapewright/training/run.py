@@ -111,6 +111,7 @@ def train(
     *,
     resume: bool = False,
     supervision: Sequence[str] = ("dense", "sparse"),
+    missing_channels: bool = False,
     title: str | None = None,
     track: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, _: items,
     command: Sequence[str] = (),
@@ -129,6 +130,9 @@ def train(
         Continue an interrupted run exactly.
     supervision
         Kinds of label that the method can use, ``shapewright.methods.info(name).supervision``.
+    missing_channels
+        Whether the method takes images without some of the channels; else a collection is reduced to those channels
+        that all its data sets have.
     title
         Text of the progress bar; the method's name by default.
     track
@@ -145,6 +149,7 @@ def train(
     """
     import torch
 
+    from shapewright.data.collection import common_channels
     from shapewright.training.cases import (
         load_cases,
         open_data,
@@ -163,6 +168,8 @@ def train(
     _check_folder(folder, config, resume)
     started = datetime.datetime.now(datetime.UTC)
     dataset = open_data(config.data, binary=config.prepare.binary)
+    if dataset.members and not missing_channels:
+        dataset = common_channels(dataset)
     split = split_dataset(dataset, config.split, supervision)
     _check_plan(config, split)
     loaded = usable_cases(load_cases(dataset, split, track), supervision, config.method)

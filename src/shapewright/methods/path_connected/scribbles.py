@@ -102,7 +102,7 @@ def fit_scribbles(
     channels = _channels_first(image, scribbles.shape)
     objects = [code for code in codes if code != BACKGROUND]
     targets = None
-    if settings.teacher == "trained":
+    if settings.teacher == "walks":
         maps = [teach(channels, scribbles == code, (scribbles != code) & (scribbles != 0)) for code in objects]
         targets = np.stack(maps) / np.maximum(np.sum(maps, 0), 1)
         for index, code in enumerate(objects):
