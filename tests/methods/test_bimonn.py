@@ -10,16 +10,20 @@ import torch
 from PIL import Image
 
 from shapewright.cli.main import main
+from shapewright.data.task import Task
 from shapewright.errors import InputError
 from shapewright.layers import BiSE
 from shapewright.layers.activation import closest_operator
 from shapewright.methods.bimonn import fit_morphology, reproduce
+from shapewright.methods.bimonn.config import Config
 from shapewright.methods.bimonn.fit import train_network
+from shapewright.methods.bimonn.method import BinaryMorphology
 from shapewright.methods.bimonn.objective import activation_distance, balanced_cross_entropy
 from shapewright.methods.bimonn.reproduce import Arm
 from shapewright.morphology import ball, box, dilation, opening, reconstruction, white_tophat
 from shapewright.morphology.program import Program
 from shapewright.simulate import Diskorect
+from shapewright.training.inference import predict_image
 
 IMAGES = Diskorect().generate(24, seed=101)
 
@@ -104,6 +108,37 @@ def test_a_run_ends_with_a_program_that_predicts(tmp_path: Path) -> None:
     for index in range(10):
         mask = np.asarray(Image.open(tmp_path / "masks" / f"p{index}.png")) > 0
         np.testing.assert_array_equal(mask, targets[index])
+
+
+def test_a_finished_run_predicts_images_larger_than_its_patches_as_its_program_does() -> None:
+    task = Task(
+        spatial_dims=2,
+        image_dims=2,
+        channels=("x",),
+        labels={"y": 1},
+        patch_size=(24, 24),
+        spacing=(1.0, 1.0),
+        normalise="none",
+    )
+    method = BinaryMorphology(Config(hidden=(1,), kernel_size=5), task).eval()
+    for layer, operator in zip(method.network.layers, ("erosion", "dilation"), strict=True):
+        layer.bise.set_operator(0, operator, ball(2))
+        layer.lui.set_operator(0, "union")
+    image = torch.from_numpy(IMAGES[:1]).float()
+    method.finished.fill_(True)
+    found = predict_image(method, image, patch_size=task.patch_size).argmax(0).numpy() == 1
+    np.testing.assert_array_equal(found, opening(IMAGES[0], ball(2)))
+
+
+def test_one_pair_is_left_to_learn_from() -> None:
+    learned = fit_morphology(IMAGES[:2], IMAGES[:2], (1, 1), kernel_size=3, validation=0.9, restarts=0, kicks=1)
+    assert learned.final.binary == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -1.0, float("nan")])
+def test_a_share_outside_0_to_1_is_refused(share: float) -> None:
+    with pytest.raises(InputError, match="validation"):
+        fit_morphology(IMAGES, IMAGES, (1, 1), validation=share)
 
 
 def test_bad_arguments_are_named() -> None:

@@ -166,6 +166,8 @@ class SizeLoss(nn.Module):
         if objects not in OBJECTS:
             raise unknown("objects", objects, OBJECTS)
         check_number("samples", samples, minimum=1)
+        if int(samples) != samples:
+            raise InputError(f"samples must be a whole number; got {samples}")
         if antithetic and samples % 2:
             raise InputError(f"samples must be even with antithetic=True: masks are drawn in pairs; got {samples}")
         self.measure = measure
@@ -305,6 +307,13 @@ class SizeLoss(nn.Module):
         if truth is not None:
             true_parts, count = _components(truth[:, 0] > 0.5)
             target = self._measured(truth * _numbered(true_parts, count), spacing)[:, :, 0]
+        elif tuple(target.shape) == (batch,):
+            target = target[:, None]
+        if target.ndim not in (2, 3) or len(target) != batch or target.shape[2:] not in ((), (2,)):
+            raise InputError(
+                f"sizes must have shape ({batch}, N) or ({batch}, N, 2) for N objects per image; got "
+                f"{tuple(target.shape)}"
+            )
         parts, count = _territories(predicted.detach()[:, 0], spacing)
         count = max(count, target.shape[1], 1)
         objects = predicted * _numbered(parts, count)
@@ -434,7 +443,7 @@ def read_sizes(target: Tensor, measure: str, batch: int, objects: int, dims: int
     Raises
     ------
     InputError
-        Another shape, or an interval whose ends are in the wrong order.
+        Another shape, an infinite size, or an interval whose ends are in the wrong order.
     """
     values = dims if measure in VECTORS else 1
     shape = (batch, objects, dims) if measure in VECTORS else (batch, objects)
@@ -451,6 +460,8 @@ def read_sizes(target: Tensor, measure: str, batch: int, objects: int, dims: int
     low, high = ends.reshape(batch, objects, values, 2).unbind(-1)
     if not torch.compiler.is_compiling() and bool((low > high).any()):
         raise InputError("sizes must be intervals with a lower and an upper end, in this order")
+    if not torch.compiler.is_compiling() and bool(((low == torch.inf) | (high == -torch.inf)).any()):
+        raise InputError("sizes must be finite; only the upper end of an interval may be inf, the lower end -inf")
     return low, high
 
 

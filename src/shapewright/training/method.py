@@ -111,3 +111,13 @@ class Finishing(Protocol):
         Called on the CPU by one process; called again where it was interrupted.
         """
         ...
+
+
+@runtime_checkable
+class WholeImages(Protocol):
+    """An optional hook: a method that may take an image of any size at once, without windows."""
+
+    @property
+    def whole_images(self) -> bool:
+        """Say whether it does so now."""
+        ...

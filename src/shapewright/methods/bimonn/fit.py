@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shapewright.arrays import AnyArray, as_binary
-from shapewright.errors import InputError
+from shapewright.errors import InputError, check_number
 from shapewright.layers.bise import BiSE
 from shapewright.methods.bimonn.objective import activation_penalty, balanced_cross_entropy, interior, reach
 from shapewright.morphology.program import Program
@@ -119,7 +119,7 @@ def fit_morphology(
     spatial_dims
         2 or 3.
     validation
-        Share of the pairs, at least one, that is kept from training.
+        Share of the pairs, between 0 and 1, that is kept from training; at least one pair, and not all.
     steps, restarts
         Gradient steps of a training, and trainings; 0 restarts leave the search to itself.
     kicks
@@ -136,7 +136,8 @@ def fit_morphology(
     Raises
     ------
     InputError
-        Images that are not binary or do not fit, an architecture of other channels, or neither training nor search.
+        Images that are not binary or do not fit, an architecture of other channels, a share outside 0 to 1, or neither
+        training nor search.
 
     References
     ----------
@@ -156,10 +157,11 @@ def fit_morphology(
         raise InputError(
             f"inputs and targets must be two or more pairs of images of one size; got {x.shape} and {y.shape}"
         )
+    check_number("validation", validation, above=0, below=1)
     if restarts < 1 and kicks < 1:
         raise InputError("restarts and kicks must not both be 0: nothing would be learned")
     order = np.random.default_rng(seed).permutation(len(x))
-    held = max(1, round(validation * len(x)))
+    held = min(max(1, round(validation * len(x))), len(x) - 1)
     parts = [(x[part], y[part]) for part in (order[held:], order[:held])]
     options = {"kernel_size": kernel_size, "spatial_dims": spatial_dims, "seed": seed}
     if architecture == "auto":

@@ -47,6 +47,11 @@ class BinaryMorphology(nn.Module):
         self.register_buffer("finished", torch.tensor(False))
         self._program: Program | None = None
 
+    @property
+    def whole_images(self) -> bool:
+        """Say whether the network is a program: windows would give it borders that the image does not have."""
+        return bool(self.finished)
+
     def step(self, batch: Batch, progress: Progress) -> Step:
         """Return the balanced cross-entropy and, growing over the training, the pull towards set operators."""
         images = self._binary(batch["image"])
