@@ -184,14 +184,17 @@ class PatchBatches:
         cases = groups[chosen]
         lap, place = divmod(position, len(cases))
         order = np.random.default_rng([self.seed, 1_000_003 + 100 * chosen, lap]).permutation(len(cases))
-        return cases[int(order[place])]
+        return self.cases[cases[int(order[place])]]
 
     @functools.cached_property
-    def _groups(self) -> list[list[TrainingCase]]:
-        """The cases that take turns: those of each data set, with and without a mask."""
-        groups: dict[tuple[str, bool], list[TrainingCase]] = {}
-        for case in self.cases:
-            groups.setdefault((case.member, case.supervision.mask is None), []).append(case)
+    def _groups(self) -> list[list[int]]:
+        """The numbers of the cases that take turns: those of each data set, with and without a mask.
+
+        Numbers, not cases: training in rounds replaces the cases themselves.
+        """
+        groups: dict[tuple[str, bool], list[int]] = {}
+        for number, case in enumerate(self.cases):
+            groups.setdefault((case.member, case.supervision.mask is None), []).append(number)
         return [groups[key] for key in sorted(groups)]
 
     def _patch(self, case: TrainingCase, slot: int, random: np.random.Generator) -> dict[str, NDArray[Any]]:
