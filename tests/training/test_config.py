@@ -28,8 +28,7 @@ def test_presets_name_existing_options(name: str) -> None:
         config = run_config({"method": name, "data": "d", **preset})
         for section in set(preset) & set(SECTIONS):
             for option, value in preset[section].items():
-                expected = tuple(value) if isinstance(value, list) else value
-                assert getattr(getattr(config, section), option) == expected
+                assert getattr(getattr(config, section), option) == value
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {
         "settings": {"network": {"name": "unet", "width": 32, "depth": 5}},
         "trainer": {"learning_rate": 1e-4, "batch_size": 32},
-        "augment": {"flip": [0, 1], "rotate": 180.0, "spatial": 0.5},
-        "prepare": {"patch_size": [192, 192], "foreground_share": 0.5},
+        "augment": {"flip": (0, 1), "rotate": 180.0, "spatial": 0.5},
+        "prepare": {"patch_size": (192, 192), "foreground_share": 0.5},
     },
     "toy": {
         "settings": {"network": {"width": 4, "depth": 2}},

@@ -63,8 +63,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "removed": "background",
             "network": {"name": "unet", "width": 32, "depth": 5},
         },
-        "prepare": {"patch_size": [492, 492]},
-        "augment": {"flip": [0, 1], "rotate": 90.0},
+        "prepare": {"patch_size": (492, 492)},
+        "augment": {"flip": (0, 1), "rotate": 90.0},
         "trainer": {"learning_rate": 1e-4, "batch_size": 5, "epochs": 352},
     },
     "toy": {

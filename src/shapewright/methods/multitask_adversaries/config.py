@@ -82,8 +82,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "network": {"name": "fcn8s", "width": 64, "depth": 5, "dropout": 0.5},
         },
         "trainer": {"learning_rate": 1e-4, "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0, "patience": 20},
-        "augment": {"flip": [0, 1], "rotate": 180, "scale": 0.0, "spatial": 1.0, "intensity": 0.0},
-        "prepare": {"normalise": "fundus", "patch_size": [584, 880], "foreground_share": 0.0},
+        "augment": {"flip": (0, 1), "rotate": 180, "scale": 0.0, "spatial": 1.0, "intensity": 0.0},
+        "prepare": {"normalise": "fundus", "patch_size": (584, 880), "foreground_share": 0.0},
     },
     "toy": {
         "settings": {"network": {"width": 4, "depth": 2}, "discriminator_widths": [4, 8]},

@@ -57,12 +57,12 @@ class Config:
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "default": {"augment": {"flip": [0, 1], "rotate": 180.0}},
+    "default": {"augment": {"flip": (0, 1), "rotate": 180.0}},
     "fast": {"trainer": {"epochs": 40}},
     "paper": {
         "settings": {"network": {"name": "unet", "width": 64}},
-        "prepare": {"patch_size": [224, 224]},
-        "augment": {"flip": [0, 1], "rotate": 180.0, "scale": 0.25},
+        "prepare": {"patch_size": (224, 224)},
+        "augment": {"flip": (0, 1), "rotate": 180.0, "scale": 0.25},
         "trainer": {"learning_rate": 1e-4, "weight_decay": 1e-4, "batch_size": 8, "epochs": 70},
     },
     "toy": {

@@ -38,8 +38,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"trainer": {"epochs": 40}},
     "paper": {
         "settings": {"network": {"name": "concat_unet", "width": 32, "depth": 5}},
-        "prepare": {"patch_size": [384, 384], "foreground_share": 1.0, "weak_share": 0.8},
-        "augment": {"flip": [0, 1], "rotate": 180.0},
+        "prepare": {"patch_size": (384, 384), "foreground_share": 1.0, "weak_share": 0.8},
+        "augment": {"flip": (0, 1), "rotate": 180.0},
         "trainer": {
             "learning_rate": 1e-5,
             "schedule": "plateau",
