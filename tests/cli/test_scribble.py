@@ -192,6 +192,7 @@ def test_a_volume_keeps_its_geometry(tmp_path: Path) -> None:
         (["--scribbles", "{only}"], "only.csv: scribbles hold strokes of one kind only"),
         (["--scribbles", "{strokes}", "-o", "nowhere/m.png"], "does not exist"),
         (["--scribbles", "missing.png"], "no such file"),
+        (["--scribbles", "{strokes}", "--seed", "9" * 20], "--seed must"),
         (["--scribbles", "{strokes}", "--steps", "0"], "--steps must be at least 1"),
         (["--scribbles", "{strokes}", "--teacher", "you"], "invalid choice"),
     ],

@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     options = parser.parse_args(argv)
     check_number("--steps", options.steps, minimum=1)
-    check_number("--seed", options.seed, minimum=0)
+    check_number("--seed", options.seed, minimum=0, maximum=2**63 - 1)
     check_number("--port", options.port, minimum=0, maximum=65535)
     if options.scribbles is None and not options.serve:
         raise InputError("give strokes with --scribbles, or draw them with --serve")
