@@ -276,8 +276,7 @@ class SizeLoss(nn.Module):
 
 def _numbered(parts: Tensor, count: int) -> Tensor:
     """Return indicators [B, count, *spatial] of the numbers 1 ... count."""
-    numbers = torch.arange(1, count + 1, device=parts.device).view(1, -1, *([1] * (parts.ndim - 1)))
-    return parts[:, None] == numbers
+    return _inputs.one_hot(parts, range(1, count + 1), torch.bool)
 
 
 def _components(masks: Tensor) -> tuple[Tensor, int]:
