@@ -93,7 +93,6 @@ def test_masks_and_sizes_take_turns() -> None:
     assert 0 < known[:, 0].sum() < 20  # and neither always comes first
 
 
-
 def write_folder(folder: Path, cases: int = 12, masks: int = 6) -> None:
     """Write discs of different size on noise; masks of the first cases, sizes of the others."""
     random = np.random.default_rng(0)

@@ -164,7 +164,7 @@ def auto_beta(
     --------
     >>> [round(beta, 2) for beta in auto_beta([21.84, 31.45])]
     [1.49, 1.02]
-    >>> auto_beta([1, 999])[0]
+    >>> round(auto_beta([1, 999])[0], 2)
     4.0
     """
     check_number("extra_recall", extra_recall, minimum=0, below=1)

@@ -18,8 +18,8 @@ from shapewright.methods.bimonn.fit import Scores, fit_morphology, score
 from shapewright.morphology import ball, black_tophat, closing, dilation, erosion, line, opening, white_tophat
 from shapewright.morphology.program import Program
 from shapewright.simulate import Diskorect, JointPhantom, noisy_sticks
-from shapewright.training.reproduction import Relation, Reproduction, Row
-from shapewright.training.study import StudyProgress, by_setting, mean, measure_arms
+from shapewright.training.reproduction import Relation, Reproduction
+from shapewright.training.study import StudyProgress, by_setting, make_reproduction, make_row, mean, measure_arms
 
 Masks = NDArray[np.bool_]
 OPERATORS = {
@@ -124,14 +124,7 @@ def reproduce(
         return scores
 
     arms = study(quick=quick, seeds=seeds)
-    results = measure_arms(
-        arms,
-        measure,
-        folder=out / "arms",
-        progress=progress,
-        name=lambda arm: f"{arm.setting}, seed {arm.seed}",
-        inputs=str(data),
-    )
+    results = measure_arms(arms, measure, folder=out / "arms", progress=progress, inputs=str(data))
     return summarise(results, seeds[:1] if quick else seeds)
 
 
@@ -236,23 +229,9 @@ def _digit_images(data: Path | None) -> NDArray[np.uint8]:
 def summarise(results: Mapping[Arm, Mapping[str, float]], seeds: Sequence[int]) -> Reproduction:
     """Return the table and the relations of finished cells."""
     settings = by_setting(results)
-    rows = [
-        Row(
-            arm.setting,
-            ours={c: [round(scores[c], 4) for scores in runs] for c in COLUMNS if all(c in scores for scores in runs)},
-            paper=paper(arm),
-        )
-        for arm, runs in settings.items()
-    ]
-    return Reproduction(
-        title="Binary multi-channel morphological neural network (Aouad and Talbot, DGMM 2022)",
-        columns=COLUMNS,
-        rows=rows,
-        relations=list(relations(settings)),
-        notes=NOTES,
-        seeds=list(seeds),
-        seconds=round(sum(scores[SECONDS] for scores in results.values()), 1),
-    )
+    rows = [make_row(arm.setting, runs, COLUMNS, paper(arm)) for arm, runs in settings.items()]
+    title = "Binary multi-channel morphological neural network (Aouad and Talbot, DGMM 2022)"
+    return make_reproduction(title, COLUMNS, rows, relations(settings), NOTES, seeds=seeds, measured=results.values())
 
 
 def paper(arm: Arm) -> dict[str, str]:

@@ -6,6 +6,7 @@ for the same number of steps. Mining: patches from anywhere, from both classes a
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,18 @@ from shapewright.networks import NetworkConfig, build_network
 from shapewright.networks.compound import CompoundNetwork, enlarge, shrink
 from shapewright.simulate import GlandPhantom
 from shapewright.simulate.glands import MIMIC
-from shapewright.training.reproduction import Relation, Reproduction, Row
+from shapewright.training.reproduction import Relation, Reproduction
 from shapewright.training.study import (
     Runs,
     StudyProgress,
     by_setting,
-    differences,
+    compare,
+    every_seed,
+    make_reproduction,
+    make_row,
     mean,
     measure_arms,
-    signed,
+    on_average,
     study_unet,
     train_network,
 )
@@ -115,13 +119,8 @@ def reproduce(
     """
     if data is not None:
         raise InputError(f"--data {data}: this study runs on its phantom alone, whose wrong labels are known")
-    results = measure_arms(
-        study(quick=quick, seeds=seeds),
-        train_arm,
-        folder=out / "arms",
-        progress=progress,
-        name=lambda arm: f"{arm.setting}, seed {arm.seed}",
-    )
+    arms = study(quick=quick, seeds=seeds)
+    results = measure_arms(arms, train_arm, folder=out / "arms", progress=progress)
     return summarise(results, seeds)
 
 
@@ -290,50 +289,29 @@ def summarise(results: Mapping[Arm, Mapping[str, float]], seeds: Sequence[int]) 
     """Return the table and the relations of finished arms."""
     settings = by_setting(results)
     rows = [
-        Row(
-            arm.setting,
-            ours={c: [round(run[c], 4) for run in runs] for c in COLUMNS if c in runs[0]},
-            paper=PAPER.get(arm.view, {}) if arm.sampling == "tiles" else {},
-        )
+        make_row(arm.setting, runs, COLUMNS, PAPER.get(arm.view) if arm.sampling == "tiles" else None)
         for arm, runs in settings.items()
     ]
-    return Reproduction(
-        title="Hard-example mining and the compound network (Burlutskiy et al., MIDL 2019)",
-        columns=COLUMNS,
-        rows=rows,
-        relations=list(relations(settings)),
-        notes=NOTES,
-        seeds=list(seeds),
-        seconds=round(sum(run["seconds"] for run in results.values()), 1),
-    )
+    title = "Hard-example mining and the compound network (Burlutskiy et al., MIDL 2019)"
+    return make_reproduction(title, COLUMNS, rows, relations(settings), NOTES, seeds=seeds, measured=results.values())
 
 
 def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
     """Yield the paper's relations, and the cheap controls of each."""
+    gain = partial(compare, means=False)
     views = {arm.view: runs for arm, runs in settings.items() if arm.sampling == "tiles"}
     for name, rival in (("R1", "fine"), ("control: wide view", "coarse")):
-        gains = differences(AP, views[rival], views["compound"])
-        yield Relation(
-            name,
-            f"The compound raises average precision by 0.03 over the {VIEWS[rival]} with as many steps",
-            float(np.mean(gains)) >= 0.03,
-            signed(gains),
-        )
-    gains = differences(AP, views["compound"], views["joint"])
+        statement = f"The compound raises average precision by 0.03 over the {VIEWS[rival]} with as many steps"
+        yield gain(name, statement, AP, views[rival], views["compound"], on_average(0.03))
     statement = "Training both networks at once is as good as one after the other (average precision, within 0.01)"
-    yield Relation("both at once", statement, float(np.mean(gains)) >= -0.01, signed(gains))
+    yield gain("both at once", statement, AP, views["compound"], views["joint"], on_average(-0.01))
     noises = sorted({arm.noise for arm in settings if arm.sampling == "mined"})
     for noise in noises:
         runs = {arm.sampling: r for arm, r in settings.items() if arm.sampling != "tiles" and arm.noise == noise}
         context = f"{noise:.0%} mislabelled"
         for rival in [name for name in ("uniform", "balanced") if name in runs]:
-            gains = differences(AP, runs[rival], runs["mined"])
-            yield Relation(
-                f"R4 {rival}, {context}",
-                f"Mining raises average precision over {SAMPLINGS[rival]} with every seed",
-                min(gains) > 0,
-                signed(gains),
-            )
+            statement = f"Mining raises average precision over {SAMPLINGS[rival]} with every seed"
+            yield gain(f"R4 {rival}, {context}", statement, AP, runs[rival], runs["mined"], every_seed)
         shares = [mean(MIMICS, runs[name]) for name in ("balanced", "mined")]
         statement = "Mining takes at least three times as many centres in the mimics as their area has"
         yield Relation(
@@ -343,6 +321,5 @@ def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
             f"{shares[1]:.1f} times; from both classes alike {shares[0]:.1f} times",
         )
         if "capped" in runs:
-            gains = differences(AP, runs["mined"], runs["capped"])
             statement = "Leaving the largest errors out raises average precision with every seed"
-            yield Relation(f"errors up to 0.9, {context}", statement, min(gains) > 0, signed(gains))
+            yield gain(f"errors up to 0.9, {context}", statement, AP, runs["mined"], runs["capped"], every_seed)

@@ -23,16 +23,18 @@ from shapewright.geometry import ShapePrior, box_cues, fill_boxes
 from shapewright.losses import CrossEntropyLoss
 from shapewright.metrics import dice
 from shapewright.simulate import KidneyPhantom, boxes_around_objects
-from shapewright.training.reproduction import Relation, Reproduction, Row
+from shapewright.training.reproduction import Relation, Reproduction
 from shapewright.training.rounds import Labels, Predict, self_train
 from shapewright.training.study import (
     Runs,
     StudyProgress,
+    compare,
     differences,
-    mean,
+    make_reproduction,
+    make_row,
     measure_arms,
+    on_average,
     predict_probabilities,
-    signed,
     study_unet,
     train_network,
 )
@@ -104,12 +106,9 @@ def reproduce(
     progress
         Called with the number of finished arms, of all arms, and the present arm's name.
     """
+    arms = study(quick=quick, seeds=seeds)
     results = measure_arms(
-        study(quick=quick, seeds=seeds),
-        train_arm,
-        folder=out / "arms",
-        progress=progress,
-        name=lambda arm: f"{arm.start}, seed {arm.seed}",
+        arms, train_arm, folder=out / "arms", progress=progress, name=lambda arm: f"{arm.start}, seed {arm.seed}"
     )
     return summarise(results, seeds)
 
@@ -247,46 +246,30 @@ def summarise(results: Mapping[Arm, Mapping[str, float]], seeds: Sequence[int]) 
     for scores in results.values():
         for name in dict.fromkeys(key.rpartition("/")[0] for key in scores if "/" in key):
             runs.setdefault(name, []).append({column: scores[f"{name}/{column}"] for column in COLUMNS})
-    rows = [
-        Row(
-            name,
-            ours={column: [round(scores[column], 4) for scores in group] for column in COLUMNS},
-            paper=PAPER.get(name, {}),
-        )
-        for name, group in runs.items()
-    ]
-    return Reproduction(
-        title="Masks from boxes and unlabelled images (Gupta et al., MIDL 2019)",
-        columns=COLUMNS,
-        rows=rows,
-        relations=list(relations(runs)),
-        notes=NOTES,
-        seeds=list(seeds),
-        seconds=round(sum(scores["seconds"] for scores in results.values()), 1),
-    )
+    rows = [make_row(name, group, COLUMNS, PAPER.get(name)) for name, group in runs.items()]
+    title = "Masks from boxes and unlabelled images (Gupta et al., MIDL 2019)"
+    return make_reproduction(title, COLUMNS, rows, relations(runs), NOTES, seeds=seeds, measured=results.values())
 
 
 def relations(runs: Mapping[str, Runs]) -> Iterator[Relation]:
     """Yield the paper's relations and the controls."""
 
-    def compare(name: str, statement: str, first: str, second: str, least: float, column: str = F) -> Relation:
-        gains = differences(column, runs[first], runs[second])
-        evidence = f"{mean(column, runs[first]):.3f} to {mean(column, runs[second]):.3f}: {signed(gains)}"
-        return Relation(name, statement, statistics.mean(gains) >= least, evidence)
+    def gain(name: str, statement: str, first: str, second: str, least: float, column: str = F) -> Relation:
+        return compare(name, statement, column, runs[first], runs[second], on_average(least))
 
     first, last = "stage 1, round 1", f"stage 1, round {ROUNDS}"
-    yield compare("R1 F", "Rounds gain 0.015 F over filled boxes", first, last, 0.015)
-    yield compare("R1 precision", "Rounds gain precision", first, last, 0.0, PRECISION)
+    yield gain("R1 F", "Rounds gain 0.015 F over filled boxes", first, last, 0.015)
+    yield gain("R1 precision", "Rounds gain precision", first, last, 0.0, PRECISION)
     for cue in ("no cue outside boxes", "no cue of filling", "no cue"):
-        yield compare(f"R1 {cue}", "All cues are at least as good after four rounds", f"{last}, {cue}", last, 0.0)
+        yield gain(f"R1 {cue}", "All cues are at least as good after four rounds", f"{last}, {cue}", last, 0.0)
     paper, ours = (f"stage 2, round 1, {STAGE2[removed]}" for removed in ("background", "ignore"))
-    yield compare("R2", "Stage 2 as in the paper gains 0.05 F in its first round", last, paper, 0.05)
-    yield compare("R2 ignored", "Ignoring untypical objects beats teaching them as background", paper, ours, 0.0)
-    yield compare("R2 loss", "Stage 2 with untypical objects ignored loses at most 0.04 F", last, ours, -0.04)
+    yield gain("R2", "Stage 2 as in the paper gains 0.05 F in its first round", last, paper, 0.05)
+    yield gain("R2 ignored", "Ignoring untypical objects beats teaching them as background", paper, ours, 0.0)
+    yield gain("R2 loss", "Stage 2 with untypical objects ignored loses at most 0.04 F", last, ours, -0.04)
     kept = f"stage 2, round 1, {STAGE2['keep']}"
-    yield compare("R2 prior", "Ignoring untypical objects is not worse than keeping all", kept, ours, 0.0)
+    yield gain("R2 prior", "Ignoring untypical objects is not worse than keeping all", kept, ours, 0.0)
     second = f"stage 2, round 2, {STAGE2['ignore']}"
-    gain = statistics.mean(differences(F, runs[ours], runs[second]))
-    yield Relation("R3", "A second round of stage 2 changes F by less than 0.02", abs(gain) < 0.02, f"{gain:+.3f}")
-    yield compare("R4", "Boxes and unlabelled images come within 0.03 F of full masks", "full masks", ours, -0.03)
-    yield compare("control", "Rounds beat Otsu's threshold in the boxes", "Otsu in boxes", last, 0.0)
+    change = statistics.mean(differences(F, runs[ours], runs[second]))
+    yield Relation("R3", "A second round of stage 2 changes F by less than 0.02", abs(change) < 0.02, f"{change:+.3f}")
+    yield gain("R4", "Boxes and unlabelled images come within 0.03 F of full masks", "full masks", ours, -0.03)
+    yield gain("control", "Rounds beat Otsu's threshold in the boxes", "Otsu in boxes", last, 0.0)

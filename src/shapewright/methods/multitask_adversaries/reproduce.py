@@ -32,8 +32,11 @@ from shapewright.training.study import (
     Runs,
     StudyProgress,
     by_setting,
+    compare,
     differences,
-    mean,
+    every_seed,
+    make_reproduction,
+    make_row,
     measure_arms,
     signed,
     train_network,
@@ -165,13 +168,9 @@ def reproduce(
     progress
         Called with the number of finished arms, of all arms, and the present arm's name.
     """
+    arms = study(quick=quick, seeds=seeds)
     results = measure_arms(
-        study(quick=quick, seeds=seeds),
-        lambda arm: train_arm(arm, data),
-        folder=out / "arms",
-        progress=progress,
-        name=lambda arm: f"{arm.setting}, seed {arm.seed}",
-        inputs=str(data),
+        arms, lambda arm: train_arm(arm, data), folder=out / "arms", progress=progress, inputs=str(data)
     )
     return summarise(results, seeds, observer_scores(data, seeds))
 
@@ -450,24 +449,13 @@ def summarise(
     """Return the table and the relations of finished arms."""
     settings = by_setting(results)
     rows = [
-        Row(
-            arm.setting,
-            ours={column: [round(scores[column], 4) for scores in runs] for column in COLUMNS if column in runs[0]},
-            paper=PAPER.get(arm.name, {}) if arm.eyes == "chase" else {},
-        )
+        make_row(arm.setting, runs, COLUMNS, PAPER.get(arm.name) if arm.eyes == "chase" else None)
         for arm, runs in settings.items()
     ]
     if observer:
         rows.append(Row(f"{OBSERVER} / chase", ours=observer))
-    return Reproduction(
-        title="Learning with multitask adversaries (Saha et al., MIDL 2019)",
-        columns=[column for column in COLUMNS if any(column in row.ours for row in rows)],
-        rows=rows,
-        relations=list(relations(settings)),
-        notes=NOTES,
-        seeds=list(seeds),
-        seconds=round(sum(scores["seconds"] for scores in results.values()), 1),
-    )
+    title = "Learning with multitask adversaries (Saha et al., MIDL 2019)"
+    return make_reproduction(title, COLUMNS, rows, relations(settings), NOTES, seeds=seeds, measured=results.values())
 
 
 def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
@@ -480,12 +468,9 @@ def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
             return settings.get(replace(masked, name=name))
 
         if naive := partner("naive"):
-            gains = differences(CROSS_MEAN, naive, settings[masked])
-            yield Relation(
-                f"mask{suffix}",
-                "Masking what is not annotated gains at least 0.20 on classes of the other data set",
-                statistics.median(gains) >= 0.20,
-                f"{mean(CROSS_MEAN, naive):.3f} to {mean(CROSS_MEAN, settings[masked]):.3f}: {signed(gains)}",
+            statement = "Masking what is not annotated gains at least 0.20 on classes of the other data set"
+            yield compare(
+                f"mask{suffix}", statement, CROSS_MEAN, naive, settings[masked], lambda g: statistics.median(g) >= 0.20
             )
         if masked.eyes == "chase":
             yield from _vessel_relations(settings[masked], partner("all"), suffix)
@@ -499,13 +484,8 @@ def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
 def _vessel_relations(masked: Runs, adversaries: Runs | None, suffix: str) -> Iterator[Relation]:
     for column, printed in ((F1, "0.031"), (AUC, "0.022")) if adversaries else ():
         assert adversaries is not None
-        gains = differences(column, masked, adversaries)
-        yield Relation(
-            f"R1 {column}{suffix}",
-            f"Both adversaries raise the {column} of vessels with every seed (printed: by {printed})",
-            min(gains) > 0,
-            f"{mean(column, masked):.3f} to {mean(column, adversaries):.3f}: {signed(gains)}",
-        )
+        statement = f"Both adversaries raise the {column} of vessels with every seed (printed: by {printed})"
+        yield compare(f"R1 {column}{suffix}", statement, column, masked, adversaries, every_seed)
 
 
 def _gain_relations(name: str, masked: Runs, runs: Runs, suffix: str) -> Iterator[Relation]:

@@ -26,16 +26,18 @@ from shapewright.methods.point_nuclei.config import Config
 from shapewright.methods.point_nuclei.method import label_maps
 from shapewright.metrics import aggregated_jaccard, dice, object_dice
 from shapewright.simulate import NucleiPhantom, points_in_objects
-from shapewright.training.reproduction import Relation, Reproduction, Row
+from shapewright.training.reproduction import Relation, Reproduction
 from shapewright.training.study import (
     Runs,
     StudyProgress,
     by_setting,
-    differences,
+    compare,
+    make_reproduction,
+    make_row,
     mean,
     measure_arms,
+    on_average,
     predict_probabilities,
-    signed,
     study_unet,
     train_network,
 )
@@ -122,13 +124,9 @@ def reproduce(
     progress
         Called with the number of finished arms, of all arms, and the present arm's name.
     """
+    arms = study(quick=quick, seeds=seeds)
     results = measure_arms(
-        study(quick=quick, seeds=seeds),
-        lambda arm: train_arm(arm, data),
-        folder=out / "arms",
-        progress=progress,
-        name=lambda arm: f"{arm.setting}, seed {arm.seed}",
-        inputs=str(data),
+        arms, lambda arm: train_arm(arm, data), folder=out / "arms", progress=progress, inputs=str(data)
     )
     return summarise(results, seeds)
 
@@ -245,44 +243,31 @@ def summarise(results: Mapping[Arm, Mapping[str, float]], seeds: Sequence[int]) 
     """Return the table and the relations of finished arms."""
     settings = by_setting(results)
     rows = [
-        Row(
-            arm.setting,
-            ours={column: [round(scores[column], 4) for scores in runs] for column in COLUMNS},
-            paper=PAPER.get(arm.labels, {}) if arm.images == "phantom" else {},
-        )
+        make_row(arm.setting, runs, COLUMNS, PAPER.get(arm.labels) if arm.images == "phantom" else None)
         for arm, runs in settings.items()
     ]
     found: list[Relation] = []
     for images in dict.fromkeys(arm.images for arm in settings):
         found += relations({arm.labels: runs for arm, runs in settings.items() if arm.images == images}, images)
-    return Reproduction(
-        title="Nuclei from one point each (Qu et al., MIDL 2019)",
-        columns=COLUMNS,
-        rows=rows,
-        relations=found,
-        notes=NOTES,
-        seeds=list(seeds),
-        seconds=round(sum(scores["seconds"] for scores in results.values()), 1),
-    )
+    title = "Nuclei from one point each (Qu et al., MIDL 2019)"
+    return make_reproduction(title, COLUMNS, rows, found, NOTES, seeds=seeds, measured=results.values())
 
 
 def relations(runs: Mapping[Labels, Runs], images: str) -> Iterator[Relation]:
     """Yield the paper's relations on one kind of images."""
     where = "" if images == "phantom" else f", {images}"
 
-    def compare(name: str, statement: str, column: str, first: Labels, second: Labels, least: float) -> Relation:
-        gains = differences(column, runs[first], runs[second])
-        evidence = f"{mean(column, runs[first]):.3f} to {mean(column, runs[second]):.3f}: {signed(gains)}"
-        return Relation(name + where, statement, statistics.mean(gains) >= least, evidence)
+    def gain(name: str, statement: str, column: str, first: Labels, second: Labels, least: float) -> Relation:
+        return compare(name + where, statement, column, runs[first], runs[second], on_average(least))
 
     singles: tuple[Labels, Labels] = ("voronoi", "cluster")
     for single in singles:
         statement = f"Both label maps beat {NAMES[single]} by 0.05 AJI"
-        yield compare(f"R1 {single}", statement, AJI, single, "both", 0.05)
-    yield compare("R2 F1", "Cluster labels beat Voronoi labels in F1", F1, "voronoi", "cluster", 0.0)
-    yield compare("R2 AJI", "Voronoi labels beat cluster labels in AJI", AJI, "cluster", "voronoi", 0.0)
-    yield compare("R3", "The CRF loss gains 0.005 AJI", AJI, "both", "both + CRF", 0.005)
-    yield compare("R4 AJI", "Points beat full masks in AJI, where nothing splits nuclei", AJI, "full", "both", 0.0)
+        yield gain(f"R1 {single}", statement, AJI, single, "both", 0.05)
+    yield gain("R2 F1", "Cluster labels beat Voronoi labels in F1", F1, "voronoi", "cluster", 0.0)
+    yield gain("R2 AJI", "Voronoi labels beat cluster labels in AJI", AJI, "cluster", "voronoi", 0.0)
+    yield gain("R3", "The CRF loss gains 0.005 AJI", AJI, "both", "both + CRF", 0.005)
+    yield gain("R4 AJI", "Points beat full masks in AJI, where nothing splits nuclei", AJI, "full", "both", 0.0)
     share = mean(F1, runs["both"]) / mean(F1, runs["full"])
     yield Relation("R4 F1" + where, "Points reach 0.9 of the F1 of full masks", share >= 0.9, f"{share:.3f}")
-    yield compare("control", "Both label maps beat Otsu's threshold in AJI", AJI, "Otsu", "both", 0.0)
+    yield gain("control", "Both label maps beat Otsu's threshold in AJI", AJI, "Otsu", "both", 0.0)

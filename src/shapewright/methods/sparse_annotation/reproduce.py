@@ -22,16 +22,19 @@ from shapewright.losses.weights import class_balance
 from shapewright.metrics import dice
 from shapewright.simulate import TissueMosaic, sparse_annotation
 from shapewright.simulate.tissue_mosaic import TISSUES
-from shapewright.training.reproduction import Relation, Reproduction, Row
+from shapewright.training.reproduction import Relation, Reproduction
 from shapewright.training.study import (
     Runs,
     StudyProgress,
     by_setting,
+    compare,
     differences,
+    make_reproduction,
+    make_row,
     mean,
     measure_arms,
+    on_average,
     predict_probabilities,
-    signed,
     study_unet,
     train_network,
 )
@@ -130,13 +133,8 @@ def reproduce(
     progress
         Called with the number of finished arms, of all arms, and the present arm's name.
     """
-    results = measure_arms(
-        study(quick=quick, seeds=seeds),
-        train_arm,
-        folder=out / "arms",
-        progress=progress,
-        name=lambda arm: f"{arm.setting}, seed {arm.seed}",
-    )
+    arms = study(quick=quick, seeds=seeds)
+    results = measure_arms(arms, train_arm, folder=out / "arms", progress=progress)
     return summarise(results, seeds)
 
 
@@ -205,42 +203,20 @@ def summarise(results: Mapping[Arm, Mapping[str, float]], seeds: Sequence[int]) 
     """Return the table and the relations of finished arms."""
     settings = by_setting(results)
     rows = [
-        Row(
-            arm.setting,
-            ours={column: [round(scores[column], 4) for scores in runs] for column in COLUMNS},
-            paper=PAPER.get((arm.labels, arm.weighting), {}),
-        )
-        for arm, runs in settings.items()
+        make_row(arm.setting, runs, COLUMNS, PAPER.get((arm.labels, arm.weighting))) for arm, runs in settings.items()
     ]
     named = {(arm.labels, arm.weighting): runs for arm, runs in settings.items()}
-    return Reproduction(
-        title="Learning from sparsely annotated data (Bokhorst et al., MIDL 2019)",
-        columns=COLUMNS,
-        rows=rows,
-        relations=list(relations(named)),
-        notes=NOTES,
-        seeds=list(seeds),
-        seconds=round(sum(scores["seconds"] for scores in results.values()), 1),
-    )
+    title = "Learning from sparsely annotated data (Bokhorst et al., MIDL 2019)"
+    return make_reproduction(title, COLUMNS, rows, relations(named), NOTES, seeds=seeds, measured=results.values())
 
 
 def relations(runs: Mapping[tuple[Labels, Weighting], Runs]) -> Iterator[Relation]:
     """Yield the paper's relations, then what the controls say."""
     mask, instance, batch = (runs["sparse", weighting] for weighting in ("mask", "instance", "batch"))
-    gains = differences(MACRO, instance, batch)
-    yield Relation(
-        "R1 batch",
-        "Sparse labels: batch balancing beats instance balancing by 0.05 macro Dice",
-        statistics.mean(gains) >= 0.05,
-        f"{mean(MACRO, instance):.3f} to {mean(MACRO, batch):.3f}: {signed(gains)}",
-    )
-    gains = differences(MACRO, mask, instance)
-    yield Relation(
-        "R1 instance",
-        "Sparse labels: instance balancing is not worse than none by more than 0.02",
-        statistics.mean(gains) >= -0.02,
-        f"{mean(MACRO, mask):.3f} to {mean(MACRO, instance):.3f}: {signed(gains)}",
-    )
+    statement = "Sparse labels: batch balancing beats instance balancing by 0.05 macro Dice"
+    yield compare("R1 batch", statement, MACRO, instance, batch, on_average(0.05))
+    statement = "Sparse labels: instance balancing is not worse than none by more than 0.02"
+    yield compare("R1 instance", statement, MACRO, mask, instance, on_average(-0.02))
     dense = [mean(MACRO, group) for (labels, _), group in runs.items() if labels == "dense"]
     yield Relation(
         "R2",
@@ -250,20 +226,10 @@ def relations(runs: Mapping[tuple[Labels, Weighting], Runs]) -> Iterator[Relatio
     )
     full, mixed = runs["dense", "mask"], [runs["mixed", name] for name in ("instance", "batch")]
     best = max(mixed, key=lambda group: mean(MACRO, group))
-    gains = differences(MACRO, full, best)
-    yield Relation(
-        "R3",
-        "One full mask in five: with balancing at most 0.06 below full masks alone",
-        statistics.mean(gains) >= -0.06,
-        f"{mean(MACRO, full):.3f} to {mean(MACRO, best):.3f}: {signed(gains)}",
-    )
-    gains = differences(MACRO, runs["mixed", "mask"], best)
-    yield Relation(
-        "R3 unbalanced",
-        "One full mask in five: without balancing it is worse",
-        statistics.mean(gains) > 0,
-        f"{mean(MACRO, runs['mixed', 'mask']):.3f} to {mean(MACRO, best):.3f}: {signed(gains)}",
-    )
+    statement = "One full mask in five: with balancing at most 0.06 below full masks alone"
+    yield compare("R3", statement, MACRO, full, best, on_average(-0.06))
+    statement = "One full mask in five: without balancing it is worse"
+    yield compare("R3 unbalanced", statement, MACRO, runs["mixed", "mask"], best, lambda g: statistics.mean(g) > 0)
     rare, frequent = ([statistics.mean(differences(t, mask, batch)) for t in part] for part in (RARE, FREQUENT))
     yield Relation(
         "R4",
@@ -272,20 +238,10 @@ def relations(runs: Mapping[tuple[Labels, Weighting], Runs]) -> Iterator[Relatio
         f"{statistics.mean(rare):+.3f} for {', '.join(RARE)}; {statistics.mean(frequent):+.3f} for "
         f"{', '.join(FREQUENT)}",
     )
-    gains = differences(MACRO, runs["sparse", "class"], mask)
-    yield Relation(
-        "control: unknown as a class",
-        "Leaving unknown pixels out gains 0.10 over teaching them as a class",
-        statistics.mean(gains) >= 0.10,
-        f"{mean(MACRO, runs['sparse', 'class']):.3f} to {mean(MACRO, mask):.3f}: {signed(gains)}",
-    )
-    gains = differences(MACRO, runs["sparse", "dataset"], batch)
-    yield Relation(
-        "control: constant weights",
-        "Batch balancing beats constant class weights from the whole data set by 0.02 macro Dice",
-        statistics.mean(gains) >= 0.02,
-        f"{mean(MACRO, runs['sparse', 'dataset']):.3f} to {mean(MACRO, batch):.3f}: {signed(gains)}",
-    )
+    statement = "Leaving unknown pixels out gains 0.10 over teaching them as a class"
+    yield compare("control: unknown as a class", statement, MACRO, runs["sparse", "class"], mask, on_average(0.10))
+    statement = "Batch balancing beats constant class weights from the whole data set by 0.02 macro Dice"
+    yield compare("control: constant weights", statement, MACRO, runs["sparse", "dataset"], batch, on_average(0.02))
 
 
 FREQUENT, RARE = TISSUE_COLUMNS[:2], TISSUE_COLUMNS[3:]
