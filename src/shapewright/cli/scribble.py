@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
     image = read_image(options.image)
     out = options.out or default_output(options.image)
-    check_output(out, options.image, image)
+    check_output(out, options.image, image, options.scribbles)
     strokes = read_strokes(options.scribbles, image.spatial_shape) if options.scribbles else None
     settings = FitConfig(teacher=options.teacher, steps=options.steps)
     if options.serve:
@@ -55,7 +55,10 @@ def main(argv: Sequence[str]) -> int:
     from shapewright.methods.path_connected import fit_scribbles
 
     assert strokes is not None
-    fit = fit_scribbles(image.array, strokes, seed=options.seed, settings=settings)
+    try:
+        fit = fit_scribbles(image.array, strokes, seed=options.seed, settings=settings)
+    except InputError as error:
+        raise InputError(f"{options.image} with {options.scribbles}: {error}") from error
     say(*(str(path) for path in write_results(out, image, strokes, fit)))
     return OK
 
@@ -68,7 +71,7 @@ def default_output(image: Path) -> Path:
     return image.with_name(f"{stem_of(image)}_mask{result_suffix(image)}")
 
 
-def check_output(out: Path, path: Path, image: "Image") -> None:
+def check_output(out: Path, path: Path, image: "Image", scribbles: Path | None = None) -> None:
     """Refuse a file that cannot be written, before anybody draws or waits."""
     from shapewright.data.formats import suffix_of
 
@@ -76,10 +79,24 @@ def check_output(out: Path, path: Path, image: "Image") -> None:
     if ending in (None, ".jpg", ".jpeg", ".bmp", ".gif", ".dcm") or (ending == ".png" and image.spatial_dims == 3):
         accepted = ".nii.gz, .tif or .npz" if image.spatial_dims == 3 else ".png, .tif, .nii.gz or .npz"
         raise InputError(f"--out must end in {accepted}; got {out}")
-    if out.resolve() == path.resolve():
-        raise InputError(f"--out {out} would replace the image itself")
+    for given, what in ((path, "image"), (scribbles, "strokes")):
+        for result in results(out):
+            if given is not None and result.resolve() == given.resolve():
+                raise InputError(f"--out {out} would replace the {what}, {given}; choose another name")
+    for result in results(out):
+        if result.is_dir():
+            raise InputError(f"--out {out}: {result} is a folder")
     if not out.resolve().parent.is_dir():
         raise InputError(f"--out {out}: the folder {out.parent} does not exist")
+
+
+def results(out: Path) -> tuple[Path, Path, Path]:
+    """Return the paths of mask, probability map and picture."""
+    from shapewright.data.formats import stem_of, suffix_of
+
+    ending = suffix_of(out)
+    soft = out.with_name(f"{stem_of(out)}_probabilities{'.npz' if ending == '.png' else ending}")
+    return out, soft, out.with_name(f"{stem_of(out)}_overlay.png")
 
 
 def write_results(out: Path, image: "Image", strokes: Any, fit: "ConnectedFit") -> list[Path]:
@@ -88,13 +105,10 @@ def write_results(out: Path, image: "Image", strokes: Any, fit: "ConnectedFit") 
     from PIL import Image as Pillow
 
     from shapewright.data import write_image, write_labels
-    from shapewright.data.formats import stem_of, suffix_of
     from shapewright.data.formats.files import writing
     from shapewright.report.overlay import overlay
 
-    ending = suffix_of(out)
-    soft = out.with_name(f"{stem_of(out)}_probabilities{'.npz' if ending == '.png' else ending}")
-    picture = out.with_name(f"{stem_of(out)}_overlay.png")
+    _, soft, picture = results(out)
     labels = fit.labels
     write_labels(out, labels, like=image)
     probabilities = fit.probabilities if fit.region.objects > 1 else fit.probabilities[None]

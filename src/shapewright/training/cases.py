@@ -135,7 +135,7 @@ def load_cases(dataset: DatasetFolder, split: Split, track: Track) -> list[Loade
     loaded = []
     for name, case in track(planned, "reading"):
         image, labels = load_case(case, dataset)
-        _check_values(case, image, labels)
+        _check_values(case, image, labels, dataset.ignore_label)
         image = image.canonical()
         labels = labels and labels.canonical()
         supervision = load_supervision(case, dataset, image, labels)
@@ -174,13 +174,15 @@ def _without_mask(case: LoadedCase) -> LoadedCase:
     return dataclasses.replace(case, labels=None, supervision=known)
 
 
-def _check_values(case: CaseFiles, image: Image, labels: Image | None) -> None:
+def _check_values(case: CaseFiles, image: Image, labels: Image | None, ignore: int | None) -> None:
     """Refuse before training what would only be noticed when the held-out cases are measured."""
     there = image.array[~missing_channels(image.array)] if case.member else image.array
     if not np.isfinite(there).all():
         raise InputError(f"{case.images[0]} holds NaN or infinite values; see shapewright doctor")
     if labels is not None and labels.array.min() < 0 and not case.member:
         raise InputError(f"{case.label}: label values must not be negative; found {int(labels.array.min())}")
+    if labels is not None and ignore is not None and (labels.array == ignore).all():
+        raise InputError(f"{case.label} marks every voxel as 'ignore': it says nothing. Annotate it, or remove it")
 
 
 def plan_task(dataset: DatasetFolder, cases: Sequence[LoadedCase], config: PrepareConfig) -> Task:
