@@ -8,6 +8,7 @@ from scipy import ndimage
 from scipy.cluster.vq import kmeans2
 from scipy.spatial import cKDTree
 
+from shapewright.arrays import check_spacing
 from shapewright.errors import InputError, check_number
 
 UNKNOWN = 255
@@ -35,7 +36,7 @@ def nearest_point(
     >>> distance[0].tolist(), cell[0].tolist()
     ([1.0, 0.0, 1.0, 2.0, 1.0, 0.0, 1.0], [0, 0, 0, 0, 1, 1, 1])
     """
-    size = np.ones(len(shape)) if spacing is None else np.asarray(spacing, float)
+    size = np.array(check_spacing(spacing, len(shape)))
     grid = np.indices(shape).reshape(len(shape), -1).T * size
     distance, cell = cKDTree(_checked(points, shape) * size).query(grid)
     return np.asarray(distance, float).reshape(shape), np.asarray(cell, np.intp).reshape(shape)
@@ -46,7 +47,7 @@ def typical_radius(points: NDArray[np.float64], *, spacing: Sequence[float] | No
 
     Right where objects often touch, as nuclei in tissue do; too large where they are far apart, hence the bound.
     """
-    size = np.ones(points.shape[1]) if spacing is None else np.asarray(spacing, float)
+    size = np.array(check_spacing(spacing, points.shape[1]))
     if len(points) < 2:
         return largest
     placed = points * size

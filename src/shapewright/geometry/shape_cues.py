@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from shapewright.arrays import check_spacing
 from shapewright.errors import InputError, check_number, unknown
 
 UNKNOWN = 255
@@ -135,7 +136,7 @@ def eccentricity(mask: NDArray[np.bool_], *, spacing: Sequence[float] | None = N
     places = np.argwhere(mask)
     if len(places) == 0:
         return 0.0
-    size = np.ones(places.shape[1]) if spacing is None else np.asarray(spacing, float)
+    size = np.array(check_spacing(spacing, places.shape[1]))
     offsets = (places - places.mean(axis=0)) * size
     moments = np.linalg.eigvalsh(offsets.T @ offsets / len(places) + np.diag(size**2) / 12)
     return float(np.sqrt(max(1 - moments[0] / moments[-1], 0.0)))

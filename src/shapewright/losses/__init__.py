@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from shapewright.losses.label_space import LabelSpace as LabelSpace
     from shapewright.losses.overlap import DiceLoss as DiceLoss
     from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
-    from shapewright.losses.size import SizeLevelLoss as SizeLevelLoss
     from shapewright.losses.size import SizeLoss as SizeLoss
+    from shapewright.losses.size_level import SizeLevelLoss as SizeLevelLoss
     from shapewright.losses.skeleton import SkeletonLoss as SkeletonLoss
     from shapewright.losses.weights import BalancedCrossEntropy as BalancedCrossEntropy
     from shapewright.losses.weights import balance_weights as balance_weights
@@ -48,7 +48,7 @@ _MODULES = {
     "MarginalDiceLoss": "label_sets",
     "IndependentLoss": "independent",
     "ScheduledSum": "compose",
-    "SizeLevelLoss": "size",
+    "SizeLevelLoss": "size_level",
     "SizeLoss": "size",
     "SkeletonLoss": "skeleton",
     "auto_beta": "fbeta",

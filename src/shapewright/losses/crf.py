@@ -1,8 +1,11 @@
 """A conditional random field as a loss: neighbours of one colour should have one class."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from shapewright.arrays import check_spacing
 from shapewright.errors import InputError
 from shapewright.losses import _inputs
 
@@ -27,7 +30,7 @@ class DenseCRFLoss(nn.Module):
         in a randomly shifted regular pattern over the image, drawn from torch's generator, and the sum is estimated
         without bias. 1024 make 64 x 64 pixels cost as much as a convolution or two.
     spacing
-        Pixel size in mm per axis; default 1.
+        Pixel size in mm per spatial axis; default 1.
     reduction
         ``"mean"`` (over images), ``"sum"``, or ``"none"`` for ``[B]``.
 
@@ -58,15 +61,13 @@ class DenseCRFLoss(nn.Module):
     True
     """
 
-    supervision = ("unlabelled",)
-
     def __init__(
         self,
         *,
         position_sigma: float = 10.0,
         colour_sigma: float = 10 / 255,
         samples: int = 1024,
-        spacing: tuple[float, ...] | None = None,
+        spacing: Sequence[float] | float | None = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__()
@@ -103,7 +104,7 @@ class DenseCRFLoss(nn.Module):
     def _features(self, image: Tensor, dtype: torch.dtype) -> Tensor:
         """Return position and colour of every pixel, ``[B, N, dims + C]``, in units of the kernel."""
         shape = image.shape[2:]
-        spacing = self.spacing or (1.0,) * len(shape)
+        spacing = check_spacing(self.spacing, len(shape))
         axes = [
             torch.arange(size, device=image.device, dtype=dtype) * step / self.position_sigma
             for size, step in zip(shape, spacing, strict=True)

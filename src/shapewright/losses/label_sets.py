@@ -83,9 +83,7 @@ class AdaptiveCrossEntropyLoss(nn.Module):
         classes = _inputs.class_count(logits)
         labels = _inputs.read_labels(target, logits, self.ignore_label, more=len(self.sets))
         counted = _inputs.counted_voxels(mask, logits, labels, self.ignore_label)
-        precise = logits if logits.dtype == torch.float64 else logits.float()
-        if precise.shape[1] == 1:
-            precise = torch.cat([torch.zeros_like(precise), precise], dim=1)
+        precise = _inputs.class_logits(logits)
         if counted is not None:
             labels = labels.masked_fill(~counted[:, 0], 0)
         table = torch.from_numpy(admissible_classes(classes, self.sets)).to(logits.device)
@@ -168,8 +166,8 @@ class MarginalDiceLoss(nn.Module):
         truth = _inputs.one_hot(labels, len(table), merged.dtype)
         if counted is not None:
             merged, truth = merged.masked_fill(~counted, 0.0), truth.masked_fill(~counted, 0.0)
-        shared, sizes = (merged * truth).flatten(2).sum(-1), (merged + truth).flatten(2).sum(-1)
-        values = 1 - (2 * shared + self.smooth) / (sizes + self.smooth)
+        shared, sizes = _inputs.map_sums(merged * truth), _inputs.map_sums(merged + truth)
+        values = _inputs.soft_dice_loss(shared, sizes, self.smooth)
         overlap = (table[:, None] & table).any(-1) & ~torch.eye(len(table), dtype=torch.bool, device=table.device)
         counts = ~(truth.flatten(2).any(-1)[..., None] & overlap).any(1)
         values = values.masked_fill(~counts, 0.0)

@@ -138,8 +138,6 @@ class BalancedCrossEntropy(nn.Module):
     0.6931
     """
 
-    supervision = ("dense", "sparse", "scribbles")
-
     def __init__(
         self,
         scheme: Scheme = "batch",
@@ -174,9 +172,7 @@ class BalancedCrossEntropy(nn.Module):
         weights = balance_weights(labels, self.scheme, classes=classes, mask=counted)
         if self.cap is not None:
             weights = weights.clamp(max=self.cap)
-        precise = logits if logits.dtype == torch.float64 else logits.float()
-        if precise.shape[1] == 1:
-            precise = torch.cat([torch.zeros_like(precise), precise], dim=1)
+        precise = _inputs.class_logits(logits)
         if counted is not None:
             labels = labels.masked_fill(~counted[:, 0], 0)
         values = nn.functional.cross_entropy(precise, labels, reduction="none") * weights

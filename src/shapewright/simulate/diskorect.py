@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapewright.errors import InputError
+from shapewright.simulate.random_shapes import generators
 
 Masks = NDArray[np.bool_]
 
@@ -66,9 +67,7 @@ class Diskorect:
 
     def generate(self, count: int, *, seed: int) -> Masks:
         """Return images ``[count, *shape]``."""
-        if count < 1 or seed < 0:
-            raise InputError(f"count must be at least 1 and seed at least 0; got count {count}, seed {seed}")
-        return np.stack([self._image(np.random.default_rng([seed, index])) for index in range(count)])
+        return np.stack([self._image(rng) for rng in generators(count, seed)])
 
     def _image(self, rng: np.random.Generator) -> Masks:
         image = np.zeros(self.shape, np.bool_)
@@ -129,9 +128,7 @@ class JointPhantom:
         """Return images ``[count, 2, *shape]`` and targets ``[count, *shape]``."""
         from shapewright.morphology import dilation, line
 
-        if count < 1 or seed < 0:
-            raise InputError(f"count must be at least 1 and seed at least 0; got count {count}, seed {seed}")
-        images = np.stack([self._bones(np.random.default_rng([seed, index])) for index in range(count)])
+        images = np.stack([self._bones(rng) for rng in generators(count, seed)])
         grown = dilation(images, line(2 * self.reach + 1))
         return images, grown[:, 0] & grown[:, 1]
 
@@ -199,14 +196,12 @@ def noisy_sticks(
     >>> float((noisy != clean).mean().round(2))
     0.02
     """
-    if count < 1 or seed < 0:
-        raise InputError(f"count must be at least 1 and seed at least 0; got count {count}, seed {seed}")
     if not 1 <= length[0] <= length[1] or not 0 <= noise <= 1:
         raise InputError(f"length must be (fewest, most) and noise a probability; got {length} and {noise}")
+    images = generators(count, seed)
     clean = np.zeros((count, *shape), np.bool_)
     noisy = np.zeros_like(clean)
-    for index in range(count):
-        rng = np.random.default_rng([seed, index])
+    for index, rng in enumerate(images):
         for _ in range(sticks):
             step = ((0, 1), (1, 0), (1, 1))[rng.integers(3)]
             pixels = rng.integers(0, shape) + np.arange(rng.integers(length[0], length[1] + 1))[:, None] * step

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapewright.errors import InputError, check_number, unknown
-from shapewright.simulate.random_shapes import smooth_field
+from shapewright.simulate.random_shapes import generators, smooth_field
 
 FUNDUS_CLASSES = ("vessels", "disc", "microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates")
 """The channels of the phantom's masks, in order."""
@@ -66,9 +66,7 @@ class FundusPhantom:
 
     def generate(self, count: int, *, seed: int) -> tuple[NDArray[np.float32], _Mask]:
         """Return images ``[count, 3, *shape]`` in [0, 1] and masks ``[count, 6, *shape]``, one per class."""
-        if count < 1 or seed < 0:
-            raise InputError(f"count must be at least 1 and seed at least 0; got count {count}, seed {seed}")
-        cases = [self._case(np.random.default_rng([seed, index])) for index in range(count)]
+        cases = [self._case(rng) for rng in generators(count, seed)]
         return np.stack([image for image, _ in cases]), np.stack([masks for _, masks in cases])
 
     def field(self) -> _Mask:

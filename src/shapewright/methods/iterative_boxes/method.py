@@ -16,12 +16,11 @@ from shapewright.data.task import Task
 from shapewright.errors import InputError
 from shapewright.geometry import ShapePrior, box_cues, fill_boxes
 from shapewright.methods.iterative_boxes.config import Config
-from shapewright.training.method import Batch, Progress, Step
 from shapewright.training.rounds import Labels
-from shapewright.training.segmentation import SegmentationNetwork, regional_loss
+from shapewright.training.segmentation import RegionalNetwork
 
 
-class IterativeBoxes(SegmentationNetwork):
+class IterativeBoxes(RegionalNetwork):
     """A network that relabels its training images between rounds.
 
     Parameters
@@ -33,10 +32,9 @@ class IterativeBoxes(SegmentationNetwork):
     """
 
     def __init__(self, settings: Config, task: Task) -> None:
-        super().__init__(settings.network, task)
+        super().__init__(settings.network, task, settings.loss)
         self.settings = settings
         self.classes = task.classes
-        self.loss = regional_loss(settings.loss)
         self.rounds = settings.box_rounds + settings.prior_rounds
         self.warm_start = settings.warm_start
 
@@ -46,10 +44,6 @@ class IterativeBoxes(SegmentationNetwork):
             raise InputError("iterative-boxes needs boxes in at least one training image; see docs/data.md")
         if all(case.supervision.boxes is not None for case in cases):
             self.rounds = self.settings.box_rounds
-
-    def step(self, batch: Batch, progress: Progress) -> Step:  # noqa: ARG002 - rounds differ by their labels alone
-        """Return the loss on the present labels."""
-        return Step(self.loss(self(batch["image"]), batch["labels"], mask=batch.get("mask")))
 
     def image_targets(self, case: TrainingCase) -> Mapping[str, NDArray[Any]]:
         """Return filled boxes as labels; nothing is known of an image without."""
