@@ -59,7 +59,8 @@ def sizes_of_masks(masks: Masks, measure: str, spacing: Spacing, dtype: DTypeLik
     """Return the sizes [N] of masks [N, *spatial] by a measure that grows with the mask."""
     if measure == "area":
         pixels = np.count_nonzero(masks.reshape(len(masks), -1), axis=1)
-        return pixels.astype(dtype) * float(np.prod(spacing))
+        areas: NDArray[Any] = pixels.astype(dtype) * float(np.prod(spacing))
+        return areas
     sizes_of, _ = SAMPLED[measure]
     return sizes_of(masks, spacing)[:, 0]
 
