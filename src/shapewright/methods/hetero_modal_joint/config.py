@@ -1,0 +1,63 @@
+"""Options of the method; readable without torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from shapewright.errors import check_number
+
+
+@dataclass(frozen=True)
+class Config:
+    """Jaccard losses of what every data set annotates, and consistency between sets of modalities for the rest.
+
+    Parameters
+    ----------
+    form
+        Form of the soft Jaccard distance: ``l1``, a metric, for which the method's bound holds; or the paper's
+        ``tanimoto``, for which it does not.
+    consistency
+        Weight of the distance between the predictions from all modalities and from the shared ones; 1 as the bound
+        has it, 0 leaves it out.
+    warmup_steps
+        Steps before the consistency counts. The paper needed 5000, before which the network has nothing to be
+        consistent about; 200 suits runs of some thousand steps.
+    detach
+        ``none`` lets gradients through both predictions; ``target`` only through that from all modalities.
+    norm
+        ``instance``: the statistics of the image itself, which a change of modalities needs; ``batch`` for comparison.
+    width
+        Channels of the stems and of the first level; doubled at every level.
+    depth
+        Most levels of the network; fewer where the patch is small.
+    """
+
+    form: Literal["l1", "tanimoto"] = "l1"
+    consistency: float = 1.0
+    warmup_steps: int = 200
+    detach: Literal["none", "target"] = "none"
+    norm: Literal["instance", "batch"] = "instance"
+    width: int = 16
+    depth: int = 4
+
+    def __post_init__(self) -> None:
+        check_number("settings.consistency", self.consistency, minimum=0)
+        check_number("settings.warmup_steps", self.warmup_steps, minimum=0)
+        check_number("settings.width", self.width, minimum=1)
+        check_number("settings.depth", self.depth, minimum=1)
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "fast": {"trainer": {"epochs": 40}},
+    "paper": {
+        "settings": {"form": "tanimoto", "warmup_steps": 5000},
+        "trainer": {"learning_rate": 5e-3, "batch_size": 2, "epochs": 200},
+        "prepare": {"patch_size": (40, 120, 120)},
+    },
+    "toy": {
+        "settings": {"width": 4, "depth": 2, "warmup_steps": 1},
+        "trainer": {"epochs": 2, "steps_per_epoch": 2},
+        "prepare": {"patch_voxels": 4096},
+    },
+}
