@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 GUIDE = {
     "Data": "data.md",
     "Training": "training.md",
+    "Scribbles": "scribbles.md",
     "Morphology": "morphology.md",
     "Benchmarks": "benchmarks.md",
     "Architecture": "architecture.md",

@@ -2,8 +2,9 @@
 
     python scripts/bundle_samples.py SOURCE
 
-SOURCE holds the folders msd_hippocampus, dsb2018_nuclei, chase_db1 and mnist. Files are copied unmodified; which ones
-is decided by a seed, so a second run gives the same selection. README.md and LICENSE.txt of each set are kept.
+SOURCE holds the folders msd_hippocampus, dsb2018_nuclei, chase_db1, mnist and medscribble_open. Files are copied
+unmodified; which ones is decided by a seed, so a second run gives the same selection. README.md and LICENSE.txt of each
+set are kept.
 """
 
 import argparse
@@ -22,6 +23,7 @@ SEED = 0
 VOLUMES = {"bytes": 9, "small floats": 25, "large floats": 6}  # as frequent as in the whole data set
 NUCLEI = {"fluorescence": 18, "histology": 6}
 CHILDREN = 5
+SCRIBBLED = ("HipXRay_image_081", "HipXRay_image_102", "BTCV_2609008-Image", "BTCV_5502532-Image")
 LARGE = 5e3  # maximum intensity above which a volume counts as "large floats"
 
 
@@ -33,6 +35,7 @@ def main() -> None:
     bundle_nuclei(source / "dsb2018_nuclei", TARGET / "nuclei")
     bundle_vessels(source / "chase_db1", TARGET / "vessels")
     bundle_digits(source / "mnist", TARGET / "digits")
+    bundle_scribbles(source / "medscribble_open", TARGET / "scribbles")
     total = sum(file.stat().st_size for file in TARGET.rglob("*") if file.is_file())
     print(f"{TARGET.name}: {total / 1e6:.1f} MB")
 
@@ -107,6 +110,13 @@ def bundle_vessels(source: Path, target: Path) -> None:
 def bundle_digits(source: Path, target: Path) -> None:
     """Copy the test part of MNIST."""
     copy(("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"), source, target)
+
+
+def bundle_scribbles(source: Path, target: Path) -> None:
+    """Copy the images that the scribble teacher was not trained on, and their licence."""
+    copy((f"{name}.npz" for name in SCRIBBLED), source, target)
+    licence = (source / "LICENSE-scribbles-Apache-2.0.txt").read_bytes()
+    (target / "LICENSE-scribbles.txt").write_bytes(licence)
 
 
 def intensity_kind(path: Path) -> str:

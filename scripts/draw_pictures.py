@@ -172,6 +172,74 @@ def superpixels() -> None:
     save(figure, "superpixels")
 
 
+def exclusive() -> None:
+    """Draw two almost equal tissues, the two sigmoids that are trained, and what they decide."""
+    import torch
+
+    from shapewright.methods.exclusive_fbeta import reproduce as study
+    from shapewright.training.study import train_network
+
+    arm = study.Arm("exclusive", seed=7)
+    (images, labels), (test, truth) = study.task_data(arm, None)
+    chosen = study.design(arm)
+    network = study.build_network(arm, 2, 2)
+    loss = study.build_loss(arm, chosen, labels)
+    train_network(
+        network, lambda i: loss(network(images[i]), labels[i], labels[i] > 0), images=len(images), steps=200, seed=0
+    )
+    with torch.no_grad():
+        sigmoids = torch.sigmoid(network(test[:1]))[0].numpy() * (truth[0].numpy() > 0)
+    found = study.decide(network, test[:1], chosen, (test[:1] != 0).any(1))[0]
+    shown = [
+        ("T1", test[0, 0], "gray", None),
+        ("T2", test[0, 1], "gray", None),
+        ("sigmoid, fluid", sigmoids[0], "magma", 1),
+        ("sigmoid, white matter", sigmoids[1], "magma", 1),
+        ("decided: grey is the rest", found, "viridis", 3),
+        ("truth", truth[0], "viridis", 3),
+    ]
+    figure, axes = plt.subplots(1, 6, figsize=(15, 2.9))
+    for axis, (title, picture, colours, highest) in zip(axes, shown, strict=True):
+        axis.imshow(picture, cmap=colours, vmin=0, vmax=highest, interpolation="nearest")
+        axis.set_title(title)
+        axis.set_axis_off()
+    figure.tight_layout()
+    save(figure, "exclusive")
+
+
+def hard_examples() -> None:
+    """Draw a tile with glands, the fine network's probabilities, its error, and where patches are taken."""
+    import torch
+
+    from shapewright.data.mining import ErrorMapSampler, error_map
+    from shapewright.losses import CrossEntropyLoss
+    from shapewright.methods.hard_mining import reproduce as study
+    from shapewright.training.study import study_unet, train_network
+
+    images, labels, _ = study.tiles(24, seed=15, noise=0.0, mimics=6)
+    network, loss = study_unet(2, 3, 2, seed=0, filters=(8, 16, 32)), CrossEntropyLoss()
+    train_network(network, lambda i: loss(network(images[i]), labels[i]), images=20, steps=120, seed=0, batch_size=4)
+    tile = 21
+    with torch.no_grad():
+        probabilities = torch.softmax(network(images[tile : tile + 1]), 1)[0].numpy()
+    error = error_map(probabilities, labels[tile].numpy())
+    centres, _ = ErrorMapSampler(error, labels[tile].numpy(), {0: 1.0, 1: 1.0}).draw(80, np.random.default_rng(0))
+    figure, axes = plt.subplots(1, 3, figsize=(11, 4))
+    picture = np.moveaxis(images[tile].numpy() * 0.2 + 0.75, 0, -1).clip(0, 1)
+    axes[0].imshow(picture)
+    axes[0].contour(labels[tile], [0.5], colors=TRUTH, linewidths=1.6)
+    axes[0].set_title("tile; suspicious glands outlined")
+    axes[1].imshow(probabilities[1], cmap="magma", vmin=0, vmax=1)
+    axes[1].set_title("probability, fine network")
+    axes[2].imshow(error, cmap="magma", vmin=0, vmax=1)
+    axes[2].scatter(centres[:, 1], centres[:, 0], s=10, color=FOUND)
+    axes[2].set_title("error, and centres of new patches")
+    for axis in axes:
+        axis.set_axis_off()
+    figure.tight_layout()
+    save(figure, "hard-examples")
+
+
 def save(figure: plt.Figure, name: str) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGES / f"{name}.png", dpi=110, bbox_inches="tight", facecolor="white")
@@ -182,4 +250,5 @@ if __name__ == "__main__":
     distance_map()
     size_gradient()
     superpixels()
+    exclusive()
     label_sets()

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from shapewright.data.augment import BatchAugmentation
+from shapewright.data.mining import PatchGuide
 from shapewright.data.patches import PatchBatches, TrainingCase, crop
 from shapewright.data.preprocess import UNKNOWN
 from shapewright.data.supervision import Boxes, Points, Supervision
@@ -168,3 +169,52 @@ def test_crop_equals_padding_first(mode: str) -> None:
         start = [int(random.integers(-s + 1, n)) for s, n in zip(size, (5, 7), strict=True)]
         expected = padded[:, start[0] + 9 :, start[1] + 9 :][:, : size[0], : size[1]]
         assert np.array_equal(crop(array, start, size.tolist(), mode), expected)
+
+
+def test_a_guide_takes_patches_from_where_the_network_is_wrong() -> None:
+    cases = [make_case(str(index), (32, 40), index) for index in range(3)]
+    error = {case.id: np.full(case.labels.shape, 0.001, np.float32) for case in cases}
+    error["1"][20:24, 30:34] = 5.0
+    known = {**error, "0": error["0"] * 0, "2": error["2"] * 0}
+    looks: list[int] = []
+
+    def look() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        looks.append(1)
+        return {case.id: (known[case.id], case.labels) for case in cases}
+
+    def guided() -> PatchBatches:
+        guide = PatchGuide(steps=10, look=look)
+        return PatchBatches(cases, make_task((8, 8), 2), batch_size=4, seed=0, foreground_share=0.0, guide=guide)
+
+    batches = guided()
+    plain = PatchBatches(cases, make_task((8, 8), 2), batch_size=4, seed=0, foreground_share=0.0)
+    for step in (0, 9):  # nothing is known in the first epoch
+        assert torch.equal(batches(step)["image"], plain(step)["image"])
+    assert not looks
+    taken = torch.cat([batches(step)["image"] for step in range(10, 20)])
+    assert len(looks) == 1
+    middles = taken[:, 0, 4, 4].long()
+    rows, columns = middles // 40, middles % 40
+    assert ((rows >= 20) & (rows < 24) & (columns >= 30) & (columns < 34)).float().mean() > 0.9
+    assert torch.equal(guided()(15)["image"], batches(15)["image"])  # as after a resumed epoch
+
+
+def test_guided_patches_stay_inside_the_image() -> None:
+    case = make_case("edge", (24, 24), 0)
+    density = np.zeros((24, 24), np.float32)
+    density[0, 0] = density[-1, -1] = 1.0
+    guide = PatchGuide(steps=1, look=lambda: {case.id: (density, case.labels)})
+    batches = PatchBatches([case], make_task((16, 16), 2), batch_size=4, seed=0, foreground_share=0.0, guide=guide)
+    for step in range(1, 6):
+        corners = {int(value) for value in batches(step)["image"][:, 0, 0, 0]}
+        assert corners <= {0, 8 * 24 + 8}
+
+
+def test_guided_patches_of_both_kinds_come_from_slices_too() -> None:
+    cases = [make_case(str(index), (6, 20, 20), index) for index in range(2)]
+    guide = PatchGuide(steps=1, look=lambda: {c.id: (np.ones(c.labels.shape, np.float32), c.labels) for c in cases})
+    batches = PatchBatches(cases, make_task((8, 8)), batch_size=4, seed=0, foreground_share=0.5, guide=guide)
+    for step in range(1, 8):
+        labels = batches(step)["labels"]
+        assert labels.shape == (4, 8, 8)
+        assert all(bool((labels[slot] > 0).any()) for slot in range(2))

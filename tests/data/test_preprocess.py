@@ -137,3 +137,17 @@ def test_fundus_photographs_become_alike() -> None:
 def test_fundus_needs_a_picture_in_three_colours(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="red, green and blue"):
         normalise_fundus(np.zeros(shape, np.float32))
+
+
+def test_division_by_the_mean_of_what_is_not_zero_leaves_the_outside_at_zero() -> None:
+    random = np.random.default_rng(0)
+    array = random.uniform(1, 5, (2, 6, 7)).astype(np.float32)
+    array[:, :2] = 0
+    array[1] *= 100
+    scaled = normalise_intensity(array, "nonzero_mean")
+    assert np.array_equal(scaled == 0, array == 0)
+    for channel in scaled:
+        assert channel[channel != 0].mean() == pytest.approx(1, abs=1e-5)
+    empty = np.zeros((1, 3, 3), np.float32)
+    assert np.array_equal(normalise_intensity(empty, "nonzero_mean"), empty)
+    assert np.isfinite(normalise_intensity(np.array([[[-1.0, 1.0]]], np.float32), "nonzero_mean")).all()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,3 +98,23 @@ def test_data_is_read_without_torch_and_readers_are_imported_late():
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_scribbles_are_images_with_strokes_of_three_people() -> None:
+    for one in samples.load_scribbles():
+        assert one.image.shape == one.mask.shape == one.scribbles.shape[1:]
+        assert len(one.scribbles) == 3
+        for strokes in one.scribbles:
+            assert set(np.unique(strokes)) == {0, 1, 2}
+            assert one.mask[strokes == 1].mean() > 0.95
+            assert one.mask[strokes == 2].mean() < 0.05
+    with pytest.raises(InputError, match="load_scribbles"):
+        samples.load("scribbles")
+
+
+def test_a_folder_without_scribbles_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no NPZ file"):
+        samples.load_scribbles(tmp_path)
+    np.savez(tmp_path / "a.npz", img=np.zeros((2, 2)))
+    with pytest.raises(InputError, match=r"a\.npz must hold img, seg and scribbles"):
+        samples.load_scribbles(tmp_path)

@@ -24,7 +24,7 @@ from shapewright.morphology import (
     opening,
     white_tophat,
 )
-from shapewright.morphology._product import _conjunction
+from shapewright.morphology._product import conjunction
 from shapewright.morphology.elements import element_offsets
 
 PAIRS = [
@@ -237,7 +237,7 @@ def test_soft_kernels_agree_with_plain_torch(element):
     weight = torch.randn(shape, dtype=torch.float64)
     mine, plain = values.clone().requires_grad_(), values.clone().requires_grad_()
     result = erosion(mine, element, outside=0.7)
-    reference = evaluate_with_torch(_conjunction(offsets), plain, 0.7)
+    reference = evaluate_with_torch(conjunction(offsets), plain, 0.7)
     torch.testing.assert_close(result, reference)
     (result * weight).sum().backward()
     (reference * weight).sum().backward()
@@ -273,7 +273,7 @@ def test_gradients_with_zeros_inside_and_outside(outside):
     image = torch.from_numpy(np.where(rng.random((2, 9, 7)) < 0.3, 0.0, rng.random((2, 9, 7)))).requires_grad_()
     weights = torch.from_numpy(rng.random((2, 9, 7)))
     offsets = element_offsets(ball(1), None)
-    reference = evaluate_with_torch(_conjunction(offsets), image, outside)
+    reference = evaluate_with_torch(conjunction(offsets), image, outside)
     (expected,) = torch.autograd.grad((reference * weights).sum(), image)
     (ours,) = torch.autograd.grad((erosion(image, ball(1), outside=outside) * weights).sum(), image)
     torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-14)

@@ -39,6 +39,8 @@ def test_odd_sizes_average_over_what_is_there() -> None:
     torch.testing.assert_close(coarse[..., -1, -1], values[..., -1, -1])
     torch.testing.assert_close(coarse[..., 0, 0], values[..., :2, :2].mean((-1, -2)))
     assert shrink(torch.rand(1, 1, 3, 4, 5), 2).shape == (1, 1, 2, 2, 3)
+    tiny = torch.rand(1, 1, 1, 3, 1)
+    torch.testing.assert_close(shrink(tiny, 4)[..., 0, 0, 0], tiny.mean((-1, -2, -3)))
 
 
 @pytest.mark.parametrize("dims", [2, 3])

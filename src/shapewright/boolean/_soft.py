@@ -19,6 +19,7 @@ from shapewright.boolean._jit import for_each_block
 from shapewright.boolean._machine import run_backward, run_forward
 from shapewright.boolean._program import binary_gates, program
 from shapewright.boolean.expression import Expression
+from shapewright.boolean.filter import on_gpu
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,7 @@ def evaluate(expression: Expression, image: Any, outside: float) -> Any:
     if not is_tensor(image):
         computed = image if image.dtype in (np.float32, np.float64) else image.astype(np.float32)
         return forward(expression, computed, outside).astype(image.dtype, copy=False)
-    if image.device.type != "cpu":
+    if image.device.type != "cpu" and not on_gpu(image):
         return evaluate_with_torch(expression, image, outside)
     from shapewright.boolean import _torch_operators
 

@@ -10,7 +10,7 @@ from shapewright.boolean.expression import Expression
 
 
 def evaluate(expression: Expression, image: torch.Tensor, outside: float) -> torch.Tensor:
-    """Return the polynomial of an expression at every pixel of a CPU tensor."""
+    """Return the polynomial of an expression at every pixel of a tensor on the CPU or an NVIDIA GPU."""
     computed = image.float() if image.dtype in (torch.float16, torch.bfloat16) else image
     result: torch.Tensor = _forward(computed, _text(expression), outside)
     return result.to(image.dtype)
@@ -46,6 +46,20 @@ def _forward(image: torch.Tensor, expression: str, outside: float) -> torch.Tens
 def _backward(image: torch.Tensor, upstream: torch.Tensor, expression: str, outside: float) -> torch.Tensor:
     arrays = image.detach().numpy(), upstream.detach().numpy()
     return torch.from_numpy(_soft.backward(_expression(expression), *arrays, outside))
+
+
+@_forward.register_kernel("cuda")
+def _(image: torch.Tensor, expression: str, outside: float) -> torch.Tensor:
+    from shapewright.boolean import _triton
+
+    return _triton.forward(_expression(expression), image.detach(), outside)
+
+
+@_backward.register_kernel("cuda")
+def _(image: torch.Tensor, upstream: torch.Tensor, expression: str, outside: float) -> torch.Tensor:
+    from shapewright.boolean import _triton
+
+    return _triton.backward(_expression(expression), image.detach(), upstream.detach(), outside)
 
 
 @_forward.register_fake

@@ -6,11 +6,12 @@ import itertools
 import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
 
-from shapewright.arrays import AnyArray, is_tensor, shape_of
+from shapewright.arrays import AnyArray, as_binary, is_tensor, shape_of
 from shapewright.boolean._blocks import as_plane_offset, as_planes, cut, flat_distances
 from shapewright.boolean._jit import for_each_block
 from shapewright.boolean._machine import run_words
@@ -190,6 +191,8 @@ class Filter:
             check_probabilities(image, "image")
             expression = self.expression if semantics == "proxy" else self.diagram.expression
             return repeat(lambda soft: _soft.evaluate(expression, soft, float(outside)), image, iterations)
+        if on_gpu(image):
+            return exact_on_gpu(self._shortest, image, self.spatial_dims, bool(outside), iterations)
         packed = pack(image, spatial_dims=self.spatial_dims)
         result = repeat(lambda binary: self._exact(binary, bool(outside)), packed, iterations).unpack()
         return result.to(image.device) if is_tensor(image) else result
@@ -288,6 +291,22 @@ def is_floating(image: Any) -> bool:
     return isinstance(image, np.ndarray) and image.dtype.kind == "f"
 
 
+def on_gpu(image: Any) -> bool:
+    """Say whether an image lies on an NVIDIA GPU for which Triton can make kernels; Triton is not imported yet."""
+    return is_tensor(image) and image.device.type == "cuda" and find_spec("triton") is not None
+
+
+def exact_on_gpu(expression: Expression, image: Any, spatial_dims: int, outside: bool, iterations: int | None) -> Any:
+    """Return a filter's result on a binary tensor of a GPU, computed there on words of 64 pixels."""
+    import torch
+
+    from shapewright.boolean import _triton
+
+    if image.dtype != torch.bool:
+        as_binary(image, "image")
+    return _triton.run_exact(expression, image.bool(), spatial_dims, outside, iterations)
+
+
 def repeat(step: Callable[[Any], Any], image: Any, iterations: int | None) -> Any:
     """Apply a step ``iterations`` times, or until nothing changes."""
     if iterations is None:
@@ -314,6 +333,8 @@ def _unchanged(before: Any, after: Any) -> bool:
 
 
 def _close(before: Any, after: Any) -> bool:
+    if not before.is_floating_point():
+        return bool(before.equal(after))
     return before.numel() == 0 or float((after - before).detach().abs().max()) < 1e-6
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "train a method on a folder of images",
     "predict": "label new images with a trained run",
     "apply": 'apply morphological operators to masks, as in "opening(ball(3)) | skeletonize"',
+    "scribble": "turn strokes on an image into a mask in one piece; --serve to draw them in a browser",
     "evaluate": "measure predictions against true masks",
     "report": "make the HTML report of a run, or compare several",
     "reproduce": "repeat a paper's central experiment",

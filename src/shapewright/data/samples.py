@@ -38,13 +38,35 @@ class SampleDescription:
     path: Path
 
 
+@dataclass(frozen=True, eq=False)
+class ScribbledImage:
+    """An image with its true mask and the strokes that people drew.
+
+    Parameters
+    ----------
+    name
+        The image's name.
+    image
+        float32 ``[256, 256]`` in 0 to 1.
+    mask
+        bool ``[256, 256]``.
+    scribbles
+        uint8 ``[3, 256, 256]``, one map per person: 0 unknown, 1 object, 2 background.
+    """
+
+    name: str
+    image: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    scribbles: NDArray[np.uint8]
+
+
 def names() -> tuple[str, ...]:
     """Return the names of the bundled data sets.
 
     Examples
     --------
     >>> names()
-    ('digits', 'hippocampus', 'nuclei', 'vessels')
+    ('digits', 'hippocampus', 'nuclei', 'scribbles', 'vessels')
     """
     return tuple(sorted(entry.name for entry in FOLDER.iterdir() if (entry / "README.md").is_file()))
 
@@ -57,7 +79,8 @@ def load(name: str) -> DatasetFolder:
     name
         ``hippocampus``: 40 MRI volumes with the anterior and posterior hippocampus; ``nuclei``: 24 microscopy images
         with numbered cell nuclei, read as one class; ``vessels``: 10 colour photographs of the retina with the vessels,
-        two eyes per child. (``digits`` are not segmented; see :func:`load_digits`.)
+        two eyes per child. (``digits`` and ``scribbles`` are of
+        another kind; see :func:`load_digits` and :func:`load_scribbles`.)
 
     Raises
     ------
@@ -71,6 +94,8 @@ def load(name: str) -> DatasetFolder:
     """
     if name == "digits":
         raise InputError("the sample digits are pictures without segmentation; use samples.load_digits()")
+    if name == "scribbles":
+        raise InputError("the sample scribbles are images with strokes; use samples.load_scribbles()")
     if name not in names():
         raise unknown("sample", name, names())
     return open_dataset(FOLDER / name)
@@ -87,6 +112,39 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """
     folder = FOLDER / "digits"
     return _read_idx(folder / "t10k-images-idx3-ubyte.gz"), _read_idx(folder / "t10k-labels-idx1-ubyte.gz")
+
+
+def load_scribbles(folder: Path | None = None) -> list[ScribbledImage]:
+    """Return images with strokes that three people each drew on them: two femurs (X-ray) and two cervices (CT).
+
+    Parameters
+    ----------
+    folder
+        Another folder of files like the bundled ones: NPZ with ``img``, ``seg`` and ``scribbles``.
+
+    Raises
+    ------
+    InputError
+        The folder holds none.
+
+    Examples
+    --------
+    >>> [one.name for one in load_scribbles()]
+    ['BTCV_2609008-Image', 'BTCV_5502532-Image', 'HipXRay_image_081', 'HipXRay_image_102']
+    """
+    files = sorted((folder or FOLDER / "scribbles").glob("*.npz"))
+    if not files:
+        raise InputError(f"{folder} holds no NPZ file with an image and strokes")
+    loaded = []
+    for file in files:
+        with np.load(file, allow_pickle=False) as content:
+            if not {"img", "seg", "scribbles"} <= set(content.files):
+                raise InputError(f"{file} must hold img, seg and scribbles; it holds {', '.join(content.files)}")
+            strokes = content["scribbles"] > 127
+            scribbles = np.where(strokes[:, 0], 1, np.where(strokes[:, 1], 2, 0)).astype(np.uint8)
+            image, mask = content["img"].astype(np.float32), content["seg"] > 0.5
+        loaded.append(ScribbledImage(file.stem, image, mask, scribbles))
+    return loaded
 
 
 def describe(name: str) -> SampleDescription:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapewright.arrays import is_tensor
-from shapewright.boolean import all_of, pixel
+from shapewright.boolean import Expression, all_of, any_of, pixel
 from shapewright.boolean._blocks import (
     CHUNK,
     Cut,
@@ -28,6 +28,7 @@ from shapewright.boolean._blocks import (
     store_pixels,
 )
 from shapewright.boolean._jit import for_each_block, kernel
+from shapewright.boolean.filter import on_gpu
 from shapewright.morphology.elements import Offsets
 
 _THREADED_WORK = 1 << 18  # pixels times offsets; below, starting threads costs more than the work
@@ -38,10 +39,10 @@ def soft_erosion(image: Any, offsets: Offsets, outside: float) -> Any:
     if not is_tensor(image):
         computed = image if image.dtype in (np.float32, np.float64) else image.astype(np.float32)
         return forward(computed, offsets, outside).astype(image.dtype, copy=False)
-    if image.device.type != "cpu":
+    if image.device.type != "cpu" and not on_gpu(image):
         from shapewright.boolean._soft import evaluate_with_torch
 
-        return evaluate_with_torch(_conjunction(offsets), image, outside)
+        return evaluate_with_torch(conjunction(offsets), image, outside)
     from shapewright.morphology import _torch_operators
 
     return _torch_operators.product(image, offsets, outside)
@@ -63,8 +64,15 @@ def backward(image: NDArray[Any], upstream: NDArray[Any], offsets: Offsets, outs
 
 
 @lru_cache(maxsize=64)
-def _conjunction(offsets: Offsets) -> Any:
+def conjunction(offsets: Offsets) -> Expression:
+    """Return the expression of the erosion."""
     return all_of(pixel(*offset) for offset in offsets.pixels)
+
+
+@lru_cache(maxsize=64)
+def disjunction(offsets: Offsets) -> Expression:
+    """Return the expression of the dilation by the mirrored element."""
+    return any_of(pixel(*offset) for offset in offsets.pixels)
 
 
 def _run(run: Callable[..., Any], offsets: Offsets, arrays: tuple[NDArray[Any], ...], outside: float) -> NDArray[Any]:

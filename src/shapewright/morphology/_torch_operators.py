@@ -11,7 +11,7 @@ from shapewright.morphology.elements import Offsets
 
 
 def product(image: torch.Tensor, offsets: Offsets, outside: float) -> torch.Tensor:
-    """Return the product of a CPU tensor's values at the offsets."""
+    """Return the product of a tensor's values at the offsets, on the CPU or an NVIDIA GPU."""
     computed = image.float() if image.dtype in (torch.float16, torch.bfloat16) else image
     flat = [step for offset in offsets.pixels for step in offset]
     result: torch.Tensor = _forward(computed, flat, offsets.spatial_dims, outside)
@@ -46,6 +46,22 @@ def _backward(
 ) -> torch.Tensor:
     arrays = image.detach().numpy(), upstream.detach().numpy()
     return torch.from_numpy(_product.backward(*arrays, _offsets(offsets, spatial_dims), outside))
+
+
+@_forward.register_kernel("cuda")
+def _(image: torch.Tensor, offsets: list[int], spatial_dims: int, outside: float) -> torch.Tensor:
+    from shapewright.morphology import _triton
+
+    return _triton.forward(image.detach(), _offsets(offsets, spatial_dims), outside)
+
+
+@_backward.register_kernel("cuda")
+def _(
+    image: torch.Tensor, upstream: torch.Tensor, offsets: list[int], spatial_dims: int, outside: float
+) -> torch.Tensor:
+    from shapewright.morphology import _triton
+
+    return _triton.backward(image.detach(), upstream.detach(), _offsets(offsets, spatial_dims), outside)
 
 
 @_forward.register_fake

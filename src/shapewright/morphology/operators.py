@@ -16,12 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapewright.arrays import AnyArray, as_binary, same_kind, shape_of
-from shapewright.boolean.filter import check_outside, check_probabilities, is_floating, repeat
+from shapewright.boolean.filter import (
+    check_outside,
+    check_probabilities,
+    exact_on_gpu,
+    is_floating,
+    on_gpu,
+    repeat,
+)
 from shapewright.boolean.packed import PackedImage, pack
 from shapewright.errors import InputError
 from shapewright.morphology._packed import union_of_shifts, union_of_shifts_of_pixels
-from shapewright.morphology._product import soft_dilation, soft_erosion
+from shapewright.morphology._product import conjunction, disjunction, soft_dilation, soft_erosion
 from shapewright.morphology.elements import Offsets, element_offsets
+
+_GPU_PIXELS = 128  # a kernel of a GPU reads each pixel of an element; larger elements are decomposed, on the CPU
 
 Image = Any  # NumPy array, torch tensor or PackedImage: the same kind out as in
 
@@ -258,6 +267,8 @@ def _erode(image: Image, offsets: Offsets, outside: float) -> Image:
     if isinstance(image, PackedImage):
         return union_of_shifts(image, offsets, outside=bool(outside), complement=True)
     if not is_floating(image):
+        if on_gpu(image):
+            return exact_on_gpu(conjunction(offsets), image, offsets.spatial_dims, bool(outside), 1)
         return union_of_shifts_of_pixels(image, offsets, outside=bool(outside), complement=True)
     return soft_erosion(image, offsets, float(outside))
 
@@ -266,6 +277,8 @@ def _dilate(image: Image, offsets: Offsets, outside: float) -> Image:
     if isinstance(image, PackedImage):
         return union_of_shifts(image, offsets.mirrored, outside=bool(outside), complement=False)
     if not is_floating(image):
+        if on_gpu(image):
+            return exact_on_gpu(disjunction(offsets.mirrored), image, offsets.spatial_dims, bool(outside), 1)
         return union_of_shifts_of_pixels(image, offsets.mirrored, outside=bool(outside), complement=False)
     return soft_dilation(image, offsets.mirrored, float(outside))
 
@@ -287,6 +300,8 @@ def _on_either(step: Any, image: Image, offsets: Offsets, outside: float, iterat
     if is_floating(image):
         check_probabilities(image, "image")
         return repeat(step, image, iterations)
+    if on_gpu(image) and len(offsets.pixels) <= _GPU_PIXELS:
+        return repeat(step, image, iterations)
     binary = as_binary(image, "image")
     if iterations == 1:
         return same_kind(step(binary), image)
@@ -306,14 +321,14 @@ def _packed(binary: NDArray[np.bool_], spatial_dims: int) -> PackedImage:
 
 
 def _is_plain_binary(image: Image) -> bool:
-    return not isinstance(image, PackedImage) and not is_floating(image)
+    return not isinstance(image, PackedImage) and not is_floating(image) and not on_gpu(image)
 
 
 def _and_not(a: Image, b: Image) -> Image:
     """Return ``a and not b``: exactly on binary images, ``a (1 - b)`` on probabilities."""
     if isinstance(a, PackedImage):
         return a & ~b
-    return a * (1 - b)
+    return a * (1 - b) if is_floating(a) else a.bool() & ~b.bool()
 
 
 def _number(iterations: int | None) -> int:

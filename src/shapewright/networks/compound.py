@@ -76,7 +76,8 @@ def shrink(values: Tensor, scale: int) -> Tensor:
     if scale == 1:
         return values
     pool = functional.avg_pool2d if values.ndim == 4 else functional.avg_pool3d
-    pooled: Tensor = pool(values, scale, ceil_mode=True, count_include_pad=False)
+    block = [min(scale, size) for size in values.shape[2:]]  # an axis may be shorter than a block
+    pooled: Tensor = pool(values, block, stride=scale, ceil_mode=True, count_include_pad=False)
     return pooled
 
 

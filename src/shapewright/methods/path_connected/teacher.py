@@ -78,7 +78,7 @@ class Frame:
         """Return the frame of the object's strokes: their bounding box and as much again on every side."""
         places = np.argwhere(strokes)
         low, high = places.min(0), places.max(0) + 1
-        margin = max(int((high - low).max()), max(shape) // 8)
+        margin = max(int((high - low).max()), max(shape) // 4)
         low, high = np.maximum(low - margin, 0), np.minimum(high + margin, shape)
         scale = SIZE / max(high - low)
         sizes = tuple(int(max(8, 4 * round(side * scale / 4))) for side in high - low)
