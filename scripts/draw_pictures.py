@@ -210,10 +210,10 @@ def exclusive() -> None:
 def hard_examples() -> None:
     """Draw a tile with glands, the fine network's probabilities, its error, and where patches are taken."""
     import torch
+    from shapewright.methods.hard_mining import reproduce as study
 
     from shapewright.data.mining import ErrorMapSampler, error_map
     from shapewright.losses import CrossEntropyLoss
-    from shapewright.methods.hard_mining import reproduce as study
     from shapewright.training.study import study_unet, train_network
 
     images, labels, _ = study.tiles(24, seed=15, noise=0.0, mimics=6)

@@ -160,7 +160,7 @@ class MarginalDiceLoss(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss of ``logits [B, K, *spatial]`` and ``target`` (labels ``[B, *spatial]``)."""
-        classes = _inputs.class_count(logits)
+        _inputs.class_count(logits)
         labels = _inputs.read_labels(target, logits, self.ignore_label, more=len(self.sets))
         counted = _inputs.counted_voxels(mask, logits, labels, self.ignore_label)
         regions = label_regions(_inputs.class_probabilities(logits), labels, self.sets, counted)
@@ -220,7 +220,8 @@ def label_regions(
     inside = ~(table[None] & ~table[:, None]).any(-1)  # [region, label]: the label's classes are the region's
     unions = [probabilities[:, list(members)].sum(dim=1, keepdim=True) for members in sets]
     there = _inputs.one_hot(labels, len(table), torch.bool)
-    there = there if counted is None else there & counted
+    if counted is not None:
+        there, labels = there & counted, labels.masked_fill(~counted[:, 0], 0)
     present = there.flatten(2).any(-1)
     told = (inside | disjoint)[:, labels].movedim(0, 1)
     true = inside[:, labels].movedim(0, 1)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shapewright.networks.convex import InputConvexNet as InputConvexNet
     from shapewright.networks.discriminator import Discriminator as Discriminator
     from shapewright.networks.fcn8s import FCN8s as FCN8s
+    from shapewright.networks.modality_mean import ModalityMeanNet as ModalityMeanNet
     from shapewright.networks.segmentation import build_network as build_network
 
 _MODULES = {
@@ -26,6 +27,7 @@ _MODULES = {
     "Discriminator": "discriminator",
     "FCN8s": "fcn8s",
     "InputConvexNet": "convex",
+    "ModalityMeanNet": "modality_mean",
     "binarize": "binarization",
     "build_network": "segmentation",
 }
@@ -39,6 +41,7 @@ __all__ = [
     "Discriminator",
     "FCN8s",
     "InputConvexNet",
+    "ModalityMeanNet",
     "NetworkConfig",
     "binarize",
     "build_network",

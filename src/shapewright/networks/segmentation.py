@@ -55,7 +55,7 @@ def build_network(
     """
     if config.name not in _MAX_DEPTH:
         raise unknown("network", config.name, _MAX_DEPTH)
-    shallowest, deepest = _MIN_DEPTH[config.name], _possible_depth(patch_size) + (config.name == "fc_densenet")
+    shallowest, deepest = _MIN_DEPTH[config.name], possible_depth(patch_size) + (config.name == "fc_densenet")
     depth = config.depth or min(_MAX_DEPTH[config.name], deepest)
     if deepest < shallowest:
         raise InputError(
@@ -119,7 +119,7 @@ class PaddedToStride(nn.Module):
         return cropped
 
 
-def _possible_depth(patch_size: Sequence[int]) -> int:
+def possible_depth(patch_size: Sequence[int]) -> int:
     """Return how many levels a patch allows, the first included."""
     smallest = min(patch_size)
     depth = 1

@@ -1,7 +1,7 @@
 """What keeps tissue that was learnt from T1 when FLAIR is added? The paper's relations on a brain phantom.
 
-Controls: T1 alone, tissue labels, no lesions. Patients: T1 and FLAIR, lesion labels only. Tested on patients whose every
-label is known, with T1 and FLAIR, and on controls. Arms differ in their objective alone.
+Controls: T1 alone, tissue labels, no lesions. Patients: T1 and FLAIR, lesion labels only. Tested on patients whose
+every label is known, with T1 and FLAIR, and on controls. Arms differ in their objective alone.
 """
 
 import functools
@@ -58,10 +58,10 @@ PAPER = {
 }
 PATCH, BATCH = 32, 4  # pixels per axis; patches per data set and step
 NOTES = (
-    "Dice on 24 patients with T1 and FLAIR, and on 24 controls with T1; means over the images that show the class. Every "
-    "seed has its own images: 40 controls, 40 patients of another scanner (half of them without lesion). A network of "
-    "widths 8, 16, 32 behind one stem per modality; Adam with a one-cycle rate; the consistency counts after a fifth of "
-    "the steps; patches of 32 x 32 centred on a pixel of a label drawn uniformly.",
+    "Dice on 24 patients with T1 and FLAIR, and on 24 controls with T1; means over the images that show the class. "
+    "Every seed has its own images: 40 controls, 40 patients of another scanner (half of them without lesion). A network "
+    "of widths 8, 16, 32 behind one stem per modality; Adam with a one-cycle rate; the consistency counts after a fifth "
+    "of the steps; patches of 32 x 32 centred on a pixel of a label drawn uniformly.",
     "'Statistics of the image': batch normalisation evaluated with each image's own mean and variance, as the paper "
     "does, instead of running averages.",
     "The paper's values are means over its 6 tissues (Neuromorphometrics) and of the WMH challenge's lesions.",
@@ -121,7 +121,7 @@ def reproduce(
         for name, runs in settings.items()
     ]
     return Reproduction(
-        title="Joint lesion and tissue segmentation from task-specific hetero-modal data sets (Dorent et al., MIDL 2019)",
+        title="Joint lesion and tissue segmentation from task-specific hetero-modal data sets (Dorent et al., 2019)",
         columns=[column for column in COLUMNS if any(column in row.ours for row in rows)],
         rows=rows,
         relations=list(relations(settings)),
@@ -221,7 +221,7 @@ def build(arm: Arm) -> nn.Module:
     norm: Literal["batch", "instance"] = "batch" if arm.objective == "batch" else "instance"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(arm.seed)
-        network = ModalityMeanNet(MODALITIES, LESION + 1, widths=(8, 16, 32), norm=norm)
+        network: nn.Module = ModalityMeanNet(MODALITIES, LESION + 1, widths=(8, 16, 32), norm=norm)
     for weight in network.parameters():
         if weight.ndim == 4:  # faster on a processor
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
