@@ -12,6 +12,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 TORCH  := $(shell grep '^torch==' constraints.txt)
 export PYTHONWARNINGS ?= default
+# Two test processes with two threads each would take turns on two cores, several times slower.
+test test-fast: export OMP_NUM_THREADS ?= 1
 
 .PHONY: help demo test test-fast bench docs install clean
 .DEFAULT_GOAL := help

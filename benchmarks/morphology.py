@@ -1,6 +1,6 @@
 """Morphology beside its peers, in one process, calls interleaved, medians, ratios, and the memory-bandwidth bound.
 
-    python benchmarks/morphology.py [--quick] [--threads N]
+    python benchmarks/morphology.py [--quick] [--threads N] [images] [volumes] [skeletons] [soft]
 
 Times are in milliseconds. A ratio above 1 means that shapewright is faster. Slow peers have rows of their own: they
 evict everything from the caches between two calls. The bound is the time to copy as many
@@ -27,6 +27,7 @@ from skimage import morphology as sk
 from shapewright.boolean import pack
 from shapewright.morphology import ball, connectivity, dilation, erosion, line, skeletonize
 
+PARTS = ("images", "volumes", "skeletons", "soft")
 Calls = dict[str, Callable[[], object]]
 
 
@@ -201,19 +202,27 @@ def soft(slow: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"which rows: {', '.join(PARTS)}; by default all")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and a smaller volume")
     parser.add_argument("--threads", type=int, default=config.NUMBA_NUM_THREADS, help="threads for all who use them")
     options = parser.parse_args()
+    if set(options.parts) - set(PARTS):
+        parser.error(f"parts are {', '.join(PARTS)}")
+    parts = options.parts or PARTS
     config.NUMBA_NUM_THREADS = options.threads
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
     diplib.SetNumberOfThreads(options.threads)
     rounds, slow = (7, 2) if options.quick else (51, 7)
     print(f"{options.threads} threads; milliseconds; (ratio to ours)")
-    binary_2d(rounds, slow)
-    binary_3d(slow, 128 if options.quick else 256)
-    skeletons(rounds, slow)
-    soft(slow)
+    if "images" in parts:
+        binary_2d(rounds, slow)
+    if "volumes" in parts:
+        binary_3d(slow, 128 if options.quick else 256)
+    if "skeletons" in parts:
+        skeletons(rounds, slow)
+    if "soft" in parts:
+        soft(slow)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ GUIDE = {
     "Training": "training.md",
     "Scribbles": "scribbles.md",
     "Morphology": "morphology.md",
+    "Learning morphology": "bimonn.md",
+    "Learning morphology, measured": "bimonn-table.md",
     "Benchmarks": "benchmarks.md",
     "Architecture": "architecture.md",
 }

@@ -113,7 +113,7 @@ def bundle_digits(source: Path, target: Path) -> None:
 
 
 def bundle_scribbles(source: Path, target: Path) -> None:
-    """Copy the images that the scribble teacher was not trained on, and their licence."""
+    """Copy the images with strokes, and their licence."""
     copy((f"{name}.npz" for name in SCRIBBLED), source, target)
     licence = (source / "LICENSE-scribbles-Apache-2.0.txt").read_bytes()
     (target / "LICENSE-scribbles.txt").write_bytes(licence)

@@ -88,38 +88,6 @@ def distance_map() -> None:
     save(figure, "signed-distance")
 
 
-def label_sets() -> None:
-    """Draw a brain, what two data sets say about it, and what networks trained on both find."""
-    from shapewright.methods.adaptive_cross_entropy.reproduce import Arm, make_sets, train_joint
-
-    sets = make_sets("spots", 0)
-    images, truth = sets.test
-    index = int((truth == 4).sum(axis=(1, 2)).argmax())
-    image, labels = images[index], truth[index]
-    found = {
-        name: train_joint(Arm(loss, steps=300), sets, sets.channels("T1", "FLAIR"))[index]
-        for name, loss in (("cross-entropy,\nbackground as given", "naive_ce"), ("adaptive\ncross-entropy", "ace"))
-    }
-    panels = {
-        "T1": image[0],
-        "FLAIR": image[1],
-        "tissue data set": np.where(labels == 4, 3, labels),
-        "lesion data set": np.where(labels == 4, 4, 0),
-        **found,
-        "all labels": labels,
-    }
-    colours = matplotlib.colors.ListedColormap(["#000000", "#3b6ea5", "#8c8c8c", "#f0f0f0", "#ff7f0e"])
-    figure, axes = plt.subplots(1, len(panels), figsize=(2.1 * len(panels), 2.7))
-    for axis, (name, panel) in zip(axes, panels.items(), strict=True):
-        if name in ("T1", "FLAIR"):
-            axis.imshow(panel, cmap="gray")
-        else:
-            axis.imshow(panel, cmap=colours, vmin=0, vmax=4, interpolation="nearest")
-        axis.set_title(name, fontsize=10)
-        axis.set_axis_off()
-    save(figure, "label-sets")
-
-
 def size_gradient() -> None:
     """Draw a prediction that is too small, and where the size error wants it changed: one random mask, and many."""
     dataset = samples.load("hippocampus")
@@ -210,10 +178,10 @@ def exclusive() -> None:
 def hard_examples() -> None:
     """Draw a tile with glands, the fine network's probabilities, its error, and where patches are taken."""
     import torch
-    from shapewright.methods.hard_mining import reproduce as study
 
     from shapewright.data.mining import ErrorMapSampler, error_map
     from shapewright.losses import CrossEntropyLoss
+    from shapewright.methods.hard_mining import reproduce as study
     from shapewright.training.study import study_unet, train_network
 
     images, labels, _ = study.tiles(24, seed=15, noise=0.0, mimics=6)
@@ -240,6 +208,39 @@ def hard_examples() -> None:
     save(figure, "hard-examples")
 
 
+def fundus() -> None:
+    """Draw phantom eyes as two cameras see them, what the data set of each camera annotates, and all there is."""
+    from shapewright.simulate import FundusPhantom
+
+    sets = {"A": ("dark", range(1), "vessels"), "B": ("orange", range(1, 6), "disc and lesions")}
+    figure, axes = plt.subplots(2, 6, figsize=(13, 4.7))
+    for row, (name, (style, annotated, words)) in zip(axes, sets.items(), strict=True):
+        images, masks = FundusPhantom(style=style).generate(4, seed=0)
+        for axes_of_case, case in ((row[:3], 1), (row[3:], 3)):
+            known = masks[case] * np.isin(np.arange(6), annotated)[:, None, None]
+            pictures = {
+                f"data set {name}": np.moveaxis(images[case], 0, -1),
+                f"annotated: {words}": _in_colour(known),
+                "all there is": _in_colour(masks[case]),
+            }
+            for axis, (title, picture) in zip(axes_of_case, pictures.items(), strict=True):
+                axis.imshow(picture)
+                axis.set_title(title, fontsize=10)
+                axis.set_axis_off()
+    figure.tight_layout()
+    save(figure, "weakly-labelled-fundus")
+
+
+def _in_colour(maps: np.ndarray) -> np.ndarray:
+    """Return maps [6, y, x] in [0, 1] in one colour each: red vessels, grey disc, four lesions."""
+    colours = np.array([(1, 0.2, 0.2), (0.6, 0.6, 0.6), (1, 1, 0), (1, 0.4, 1), (0.3, 1, 0.3), (0.3, 1, 1)])
+    picture = np.zeros((*maps.shape[1:], 3))
+    for layer, colour in zip(maps[[1, 0, 2, 3, 4, 5]], colours[[1, 0, 2, 3, 4, 5]], strict=True):
+        cover = layer.astype(float)[..., None]
+        picture = picture * (1 - cover) + colour * cover
+    return picture
+
+
 def save(figure: plt.Figure, name: str) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGES / f"{name}.png", dpi=110, bbox_inches="tight", facecolor="white")
@@ -251,4 +252,5 @@ if __name__ == "__main__":
     size_gradient()
     superpixels()
     exclusive()
-    label_sets()
+    hard_examples()
+    fundus()

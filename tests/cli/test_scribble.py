@@ -114,6 +114,9 @@ def test_strokes_are_read_from_every_form(kind: str, tmp_path: Path, strokes: np
         ("a.csv", "object,3\n", r"must have 2 coordinates \(y, x\)"),
         ("a.json", '{"object": [[1, "x"]]}', "must be numbers"),
         ("a.json", "[1, 2]", "must be"),
+        ("a.csv", "object,3,x\nobject,4,4\nbackground,9,9", "point 1: y, x must be numbers"),
+        ("a.csv", "object,a,b\nobject,4,4\nbackground,9,9", "point 1: y, x must be numbers"),
+        ("a.csv", "²,3,4\n", "unknown kind of stroke"),
         ("a.json", "{", "cannot be read as JSON"),
         ("a.jpg", "", "JPEG changes the colours"),
     ],
@@ -124,6 +127,13 @@ def test_errors_in_strokes_name_file_and_place(name: str, content: str, message:
     with pytest.raises(InputError, match=message) as error:
         read_strokes(path, SHAPE)
     assert name in str(error.value)
+
+
+def test_strokes_in_arrays_are_finite_numbers(tmp_path: Path) -> None:
+    for values in (np.full((2, *SHAPE), "a"), np.full((2, *SHAPE), np.nan), np.full(SHAPE, "a")):
+        np.savez(tmp_path / "odd.npz", scribbles=values)
+        with pytest.raises(InputError, match=r"odd.npz: scribbles must be finite numbers"):
+            read_strokes(tmp_path / "odd.npz", SHAPE)
 
 
 def test_strokes_of_another_size_and_contradictory_masks(tmp_path: Path, strokes: np.ndarray) -> None:
@@ -177,8 +187,12 @@ def test_a_volume_keeps_its_geometry(tmp_path: Path) -> None:
         ([], "give strokes with --scribbles, or draw them with --serve"),
         (["--scribbles", "{strokes}", "-o", "m.jpg"], "--out must end in"),
         (["--scribbles", "{strokes}", "-o", "{image}"], "would replace the image"),
+        (["--scribbles", "{strokes}", "-o", "{strokes}"], "would replace the strokes"),
+        (["--scribbles", "{strokes}", "-o", "{folder}/a.png"], "a_overlay.png is a folder"),
+        (["--scribbles", "{only}"], "only.csv: scribbles hold strokes of one kind only"),
         (["--scribbles", "{strokes}", "-o", "nowhere/m.png"], "does not exist"),
         (["--scribbles", "missing.png"], "no such file"),
+        (["--scribbles", "{strokes}", "--seed", "9" * 20], "--seed must"),
         (["--scribbles", "{strokes}", "--steps", "0"], "--steps must be at least 1"),
         (["--scribbles", "{strokes}", "--teacher", "you"], "invalid choice"),
     ],
@@ -192,8 +206,12 @@ def test_usage_errors(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     drawn = write_as("png colours", tmp_path, strokes)
-    arguments = [a.format(strokes=drawn, image=image) for a in arguments]
+    before = drawn.read_bytes()
+    (tmp_path / "a_overlay.png").mkdir()
+    (tmp_path / "only.csv").write_text("object,3,3\n")
+    arguments = [a.format(strokes=drawn, image=image, folder=tmp_path, only=tmp_path / "only.csv") for a in arguments]
     assert main(["scribble", str(image), *arguments]) == 2
+    assert drawn.read_bytes() == before
     assert message in capsys.readouterr().err
 
 

@@ -138,7 +138,7 @@ def test_batches_hold_as_many_patches_of_every_data_set(declared: Path) -> None:
     counts, leading = {"anatomy": 0, "patients": 0}, 0
     batches = PatchBatches(few, task, batch_size=3, seed=0)
     for step in range(200):
-        members = [batches._case(step, slot).member for slot in range(3)]
+        members = [batches._case(step, slot, np.random.default_rng(step)).member for slot in range(3)]
         leading += members[0] == "anatomy"
         for member in members:
             counts[member] += 1
@@ -183,6 +183,15 @@ def test_a_mask_that_contradicts_its_label_set(declared: Path, tmp_path: Path) -
         ("background: background", "backgound: background", "no option 'backgound'; did you mean 'background'"),
         ("name: brains", "classes: [csf, grey, lesion]", r"lack \['white'\]"),
         ("channels: [T1]", "use: testing", "unknown use of the data set 'anatomy' 'testing'"),
+        ("channels: [T1]", "use: testing", "changed.yaml: "),
+        ("{spot: lesion}", "{spot: 3}", "'spot' of the data set 'patients' must stand for a class .*got 3"),
+        ("{spot: lesion}", "{spot: null}", "must stand for a class .*got None"),
+        ("{spot: lesion}", "{spot: [[lesion]]}", "must stand for a class"),
+        ("{spot: lesion}", "[{spot: lesion}]", "has no label"),
+        ("background: background", "background: 0", "'background' of the data set 'anatomy' must stand for a class"),
+        ("name: brains", "classes: 3", "classes must be a list of names, each once; got 3"),
+        ("name: brains", "classes: [csf, grey, white, lesion, csf]", "classes must be a list of names, each once"),
+        ("channels: [T1]", "zero_is_background: 'false'", "zero_is_background .* must be true or false; got 'false'"),
     ],
 )
 def test_declarations_that_make_no_sense(declared: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -196,6 +205,7 @@ def test_declarations_that_make_no_sense(declared: Path, tmp_path: Path, old: st
         ("datasets: []", "must have 'datasets', a mapping"),
         ("datasets: {a: {}}", "the data set 'a' needs a 'folder'"),
         ("datasets: {a: {folder: nowhere}}", "nowhere: no such file or folder"),
+        ("datasets: {a: {folder: sets.yaml}}", "the data set 'a' must be a folder, not a file"),
         ("datasets: {a: [", "cannot be read as YAML"),
         (DECLARED + "labels: x", "the file has no option 'labels'"),
     ],

@@ -344,6 +344,13 @@ def test_npz_axes(tmp_path, shape, spacing, expected):
     assert image.spacing == (spacing or (1.0,) * (len(expected) - 1))
 
 
+@pytest.mark.parametrize("array", [np.full((4, 5), "a"), np.full((4, 5), 1j)])
+def test_npz_holds_real_numbers(tmp_path, array):
+    np.savez(tmp_path / "a.npz", image=array)
+    with pytest.raises(InputError, match=r"a.npz: the array must hold real numbers"):
+        read_image(tmp_path / "a.npz")
+
+
 def test_npz_keys(tmp_path):
     np.savez(tmp_path / "both.npz", image=np.zeros((4, 5)), labels=np.ones((4, 5), int))
     assert read_image(tmp_path / "both.npz").array.max() == 0

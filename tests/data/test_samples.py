@@ -23,7 +23,7 @@ def test_licence_citation_and_source_are_stated(name):
     assert len(text) > 5000
     family = {"CC BY-SA": "ShareAlike", "CC BY": "Attribution", "CC0": "CC0"}[found.licence.rsplit(" ", 1)[0]]
     assert family in text.split("\n\n", 2)[0] + text.split("\n\n", 2)[1]
-    if name != "digits":
+    if name not in ("digits", "scribbles"):
         assert samples.load(name).licence == found.licence
 
 

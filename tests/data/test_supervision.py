@@ -15,6 +15,7 @@ from shapewright.data.preprocess import resample_labels
 from shapewright.data.supervision import Boxes, Points, Supervision
 from shapewright.data.weak_labels import load_supervision
 from shapewright.errors import InputError
+from shapewright.training.cases import load_cases
 
 LABELS = {"background": 0, "cell": 1, "debris": 4}
 
@@ -89,6 +90,9 @@ MISTAKES = {
     "twice": ("points/a.csv", "y,x,label\n5,5,cell\n5.2,5,cell\n", "line 3: .* same voxel as that of line 2"),
     "no number": ("points/a.csv", "y,x,label\n5,five,cell\n", "line 2: x must be a number; got 'five'"),
     "no column": ("points/a.csv", "row,x,label\n5,5,cell\n", "y must be a number; got ''"),
+    "columns there": ("points/a.csv", "y;x\n5;5\n", "y must be a number; got ''; the columns are y;x"),
+    "column twice": ("points/a.csv", "y,y,x,label\n5,6,5,cell\n", "a column's name must stand in the header once"),
+    "endless field": ("points/a.csv", "y,x,label\n5," + "5" * 200_000 + ",cell\n", "line .*: cannot be read as CSV"),
     "not finite": ("points/a.csv", "y,x,label\nnan,5,cell\n", "y must be a number; got 'nan'"),
     "class": ("points/a.csv", "y,x,label\n5,5,cel\n", "got 'cel'; did you mean 'cell'"),
     "no class": ("points/a.csv", "y,x\n5,5\n", "label must be one of"),
@@ -105,6 +109,8 @@ MISTAKES = {
     "unknown case": ("sizes.csv", "case,label,size_min\nz,cell,3\n", "line 2: there is no case 'z'"),
     "size": ("sizes.csv", "case,label,size_min,size_max\na,cell,5,3\n", "got 5 and 3"),
     "class column": ("image_labels.csv", "case,cel\na,1\n", "has a column 'cel'; did you mean 'cell'"),
+    "size twice": ("sizes.csv", "case,label,size_min\na,cell,3\na,1,90\n", "line 3: .* case a stands in line 2"),
+    "image twice": ("image_labels.csv", "case,cell\na,1\na,0\n", "line 3: .* case a stands in line 2"),
     "yes or no": ("image_labels.csv", "case,cell\na,2\n", "cell must be 1, 0 or empty"),
 }
 
@@ -118,6 +124,33 @@ def test_mistakes_are_named_with_their_file_and_row(folder: Path, name: str) -> 
     result = check_dataset(folder)
     assert not result.ok
     assert any(Path(file).name in problem.message for problem in result.errors)
+
+
+def test_a_mask_that_shows_what_the_table_denies_is_refused(folder: Path) -> None:
+    (folder / "labels").mkdir()
+    mask = np.zeros((20, 30), np.uint8)
+    mask[3:5] = 4
+    Picture.fromarray(mask).save(folder / "labels" / "a.png")
+    (folder / "image_labels.csv").write_text("case,debris\na,0\n")
+    with pytest.raises(InputError, match=r"a.png shows 'debris', but .*image_labels.csv says that case a does not"):
+        known(folder)
+    (folder / "image_labels.csv").write_text("case,debris\na,1\n")
+    assert known(folder).present == {2: True}
+
+
+def test_a_mask_that_says_nothing_is_refused(folder: Path) -> None:
+    (folder / "labels.json").write_text(json.dumps({**LABELS, "ignore": 255}))
+    (folder / "labels").mkdir()
+    for name in "abc":
+        mask = np.full((20, 30), 255, np.uint8)
+        mask[: 3 if name != "b" else 0] = 1
+        Picture.fromarray(mask).save(folder / "labels" / f"{name}.png")
+    problems = check_dataset(folder).errors
+    assert [(problem.case, problem.kind) for problem in problems] == [("b", "nothing known")]
+    dataset = open_dataset(folder)
+    split = {"train": dataset.cases, "val": (), "test": ()}
+    with pytest.raises(InputError, match=r"b.png marks every voxel as 'ignore'"):
+        load_cases(dataset, split, lambda items, _: items)
 
 
 def test_a_point_file_without_an_image_is_reported(folder: Path) -> None:

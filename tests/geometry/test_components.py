@@ -57,7 +57,7 @@ def test_equals_flood_fill(seed, case):
 @pytest.mark.parametrize(("dims", "connectivity", "steps"), CONNECTIVITIES)
 def test_slabs_of_several_threads_are_sewn_together(monkeypatch, dims, connectivity, steps):
     monkeypatch.setattr(_threads, "WORTH_A_THREAD", 1)
-    monkeypatch.setattr(_threads.numba, "get_num_threads", lambda: 5)
+    monkeypatch.setattr(_threads, "thread_count", lambda: 5)
     rng = np.random.default_rng(1)
     for density in (0.3, 0.6):
         mask = rng.random((13, 14, 15)[:dims]) < density

@@ -1,7 +1,9 @@
 import itertools
 import multiprocessing
+import os
+import subprocess
+import sys
 
-import numba
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
 from shapewright.errors import InputError
-from shapewright.geometry import _torch_distance, distance_transform, label_distance
+from shapewright.geometry import _threads, _torch_distance, distance_transform, label_distance
 from shapewright.geometry.distance import _on_device
 
 METRICS = ("euclidean", "squared_euclidean", "chebyshev", "taxicab")
@@ -103,17 +105,31 @@ def test_leading_axes_are_images_of_their_own(metric):
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("shape", [(700, 800), (90, 80, 100)])
-def test_the_number_of_threads_does_not_matter(metric, shape):
+def test_the_number_of_threads_does_not_matter(metric, shape, monkeypatch):
     mask = np.random.default_rng(4).random(shape) < 0.95
+    monkeypatch.setattr(_threads, "thread_count", lambda: 5)
     many = distance_transform(mask, metric=metric, return_indices=True)
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        one = distance_transform(mask, metric=metric, return_indices=True)
-    finally:
-        numba.set_num_threads(before)
+    monkeypatch.setattr(_threads, "thread_count", lambda: 1)
+    one = distance_transform(mask, metric=metric, return_indices=True)
     for a, b in zip(many, one, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_kernel_leaves_the_threads_of_torch_alone():
+    """Training gives other last digits on another number of threads, so a kernel must not change it half-way."""
+    script = """if True:
+        import numpy as np, torch
+        from shapewright.geometry import distance_transform
+        torch.set_num_threads(1)
+        distance_transform(np.eye(800, dtype=bool))
+        print(torch.get_num_threads())
+        torch.set_num_threads(2)
+        distance_transform(np.eye(800, dtype=bool))
+        print(torch.get_num_threads())
+    """
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "3"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == ["1", "2"]
 
 
 @pytest.mark.parametrize("kind", [torch.bool, torch.uint8, torch.int64])

@@ -9,6 +9,7 @@ from torch import nn
 from shapewright.errors import InputError
 from shapewright.losses import (
     AdaptiveCrossEntropyLoss,
+    BalancedCrossEntropy,
     BoundaryLoss,
     CrossEntropyLoss,
     DiceLoss,
@@ -33,6 +34,8 @@ def seeded(**options: object) -> nn.Module:
 LOSSES = {
     "adaptive cross-entropy": AdaptiveCrossEntropyLoss,
     "adaptive cross-entropy, patch": lambda **options: AdaptiveCrossEntropyLoss(reading="patch", **options),
+    "balanced cross-entropy": BalancedCrossEntropy,
+    "balanced cross-entropy per image": lambda **options: BalancedCrossEntropy("instance", cap=5.0, **options),
     "boundary": BoundaryLoss,
     "boundary, normalised": lambda **options: BoundaryLoss(normalise="max", side="outside", **options),
     "cross-entropy": CrossEntropyLoss,
@@ -203,7 +206,16 @@ def test_unknown_reduction_is_refused_with_a_suggestion(make) -> None:
         make(reduction="maen")
 
 
-TRACED = ("cross-entropy", "adaptive cross-entropy", "dice", "generalised dice", "area", "skeleton", "pooled skeleton")
+TRACED = (
+    "balanced cross-entropy",
+    "cross-entropy",
+    "adaptive cross-entropy",
+    "dice",
+    "generalised dice",
+    "area",
+    "skeleton",
+    "pooled skeleton",
+)
 
 
 @pytest.mark.parametrize("name", TRACED)

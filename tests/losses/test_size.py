@@ -325,3 +325,32 @@ def test_level_loss_of_extreme_inputs_is_finite() -> None:
         SizeLevelLoss(measure="centroid")
     with pytest.raises(InputError, match="sizes must have shape"):
         SizeLevelLoss()(torch.zeros(2, 2, 8, 8), torch.zeros(3))
+
+
+@pytest.mark.parametrize("loss", [SizeLoss(), SizeLoss(measure="area"), SizeLevelLoss()])
+@pytest.mark.parametrize("size", [[math.inf], [[math.inf, math.inf]], [[-math.inf, -math.inf]]])
+def test_infinite_sizes_are_refused(loss, size):
+    with pytest.raises(InputError, match="finite"):
+        loss(torch.zeros(1, 1, 5, 5), torch.tensor(size))
+
+
+def test_half_open_intervals_are_accepted():
+    logits = torch.full((1, 1, 9, 9), -20.0)
+    logits[..., 2:7, 2:7] = 20.0  # inscribed size 6
+    assert SizeLoss()(logits, torch.tensor([[8.0, math.inf]])).item() == 4.0
+    assert SizeLoss()(logits, torch.tensor([[-math.inf, 8.0]])).item() == 0.0
+
+
+def test_components_take_one_size_per_image_and_name_other_shapes():
+    logits = torch.full((2, 1, 9, 9), -20.0)
+    logits[..., 2:7, 2:7] = 20.0
+    loss = SizeLoss(measure="area", objects="components")
+    assert loss(logits, torch.tensor([25.0, 25.0])).item() == pytest.approx(0.0, abs=1e-4)
+    for shape in ((3,), (3, 2), (2, 2, 3), (2, 2, 2, 2), ()):
+        with pytest.raises(InputError, match="sizes must have shape"):
+            loss(logits, torch.ones(shape))
+
+
+def test_samples_are_a_whole_number():
+    with pytest.raises(InputError, match="whole number"):
+        SizeLoss(samples=1.5)

@@ -34,7 +34,7 @@ def test_strokes_give_an_object_in_one_piece() -> None:
     scribbles = ScribbleSimulator().draw(mask.astype(np.uint8), seed=1)
     fit = fit_scribbles(picture(mask), scribbles, seed=3, settings=QUICK)
     assert is_one_piece(fit.mask)
-    assert overlap(fit.mask, mask) > 0.75
+    assert overlap(fit.mask, mask) > 0.88
     assert np.array_equal(np.asarray(fit), fit.mask)
     assert np.array_equal(fit.probabilities >= 0.5, fit.mask)
     assert fit.region.mask((120, 144)).shape == (120, 144)
@@ -52,7 +52,7 @@ def test_every_teacher_and_flow(teacher: Any, flow: Any) -> None:
     assert fit.mask[scribbles == 1].mean() > 0.8
     assert fit.mask[scribbles == 2].mean() < 0.05
     assert flow == "affine" or is_one_piece(fit.mask)
-    assert (fit.teacher is None) == (teacher != "trained")
+    assert (fit.teacher is None) == (teacher != "walks")
 
 
 def test_colour_images_in_either_layout_and_any_range() -> None:
@@ -64,7 +64,7 @@ def test_colour_images_in_either_layout_and_any_range() -> None:
     scaled = fit_scribbles((colour * 1000 + 5000).astype(np.float64), scribbles, settings=QUICK)
     assert np.array_equal(first.mask, last.mask)
     assert overlap(first.mask, scaled.mask) > 0.97
-    assert overlap(first.mask, mask) > 0.7
+    assert overlap(first.mask, mask) > 0.85
 
 
 def test_several_objects_are_each_one_piece() -> None:
@@ -105,7 +105,7 @@ def test_a_fit_goes_on_from_another() -> None:
         progress=lambda _, of: steps.append(of),
     )
     assert steps == [26] * 26
-    assert overlap(fit.mask, moved) > 0.75
+    assert overlap(fit.mask, moved) > 0.85
     assert all(torch.equal(a, b) for a, b in zip(before, first.region.parameters(), strict=True))
     with pytest.raises(InputError, match="start must have 2 object"):
         fit_scribbles(picture(mask), np.where(scribbles == 1, np.arange(72) % 2 * 2 + 1, scribbles), start=first.region)
@@ -150,7 +150,7 @@ def test_connect_mends_a_mask_that_fell_apart() -> None:
     mended = connect(noisy, settings=FitConfig(steps=150))
     assert mended.dtype == np.bool_
     assert is_one_piece(mended)
-    assert overlap(mended, mask) > 0.85
+    assert overlap(mended, mask) > 0.9
     tensor = connect(torch.from_numpy(noisy), settings=FitConfig(steps=150))
     assert isinstance(tensor, torch.Tensor)
     assert np.array_equal(tensor.numpy(), mended)
@@ -201,12 +201,11 @@ def test_a_frame_holds_the_strokes_and_its_values_go_back() -> None:
     image = np.add.outer(np.arange(90.0), np.arange(70.0)).astype(np.float32)
     strokes = np.zeros(image.shape, bool)
     strokes[40:50, 20:30] = True
-    frame = Frame.around(strokes, image.shape)
+    frame = Frame.around(strokes)
     assert frame.mark(strokes).any()
-    back = frame.restore(frame.sample(image), image.shape, outside=-1)
-    inner = back[30:60, 10:40]
-    assert np.abs(inner - image[30:60, 10:40]).max() < 1
-    assert back[0, 69] == -1 or frame.extent == image.shape
+    back = frame.restore(frame.sample(image), image.shape)
+    assert np.allclose(back[38:52, 18:32], image[38:52, 18:32])
+    assert back[0, 69] == back[36, 33]  # outside: the nearest value
 
 
 def test_grey_levels_separate_colours_that_are_equally_bright() -> None:
@@ -227,4 +226,24 @@ def test_a_random_walk_on_a_line_is_linear() -> None:
 def test_the_teacher_is_sure_on_plain_images() -> None:
     mask = bean()
     scribbles = ScribbleSimulator().draw(mask.astype(np.uint8), seed=5)
-    assert overlap(teach(picture(mask)[None], scribbles == 1, scribbles == 2) > 0.5, mask) > 0.8
+    assert overlap(teach(picture(mask)[None], scribbles == 1, scribbles == 2) > 0.5, mask) > 0.85
+
+
+def test_predictions_are_connected_where_the_run_says_so() -> None:
+    from shapewright.data.task import Task
+    from shapewright.training.config import InferenceConfig, RunConfig
+    from shapewright.training.predict import Predictor
+
+    task = Task(2, 1, ("grey",), {"organ": 5}, (30, 36), (1.0, 1.0))
+    probabilities = np.full((2, 30, 36), 0.1, np.float32)
+    probabilities[1, 6:22, 6:26] = 0.9
+    probabilities[1, 25:28, 30:34] = 0.9  # a second piece
+    probabilities[0] = 1 - probabilities[1]
+    found = {}
+    for connected in (False, True):
+        config = RunConfig("supervised", "data", None, inference=InferenceConfig(connect=connected))
+        found[connected] = Predictor(None, config, task, torch.device("cpu")).labels(probabilities)
+    assert set(np.unique(found[True])) == {0, 5}
+    assert not is_one_piece(found[False] == 5)
+    assert is_one_piece(found[True] == 5)
+    assert overlap(found[True] == 5, probabilities[1] > 0.5) > 0.9

@@ -5,7 +5,7 @@ from scipy import ndimage
 from skimage import morphology as sk
 
 from shapewright.errors import InputError
-from shapewright.morphology import area_opening, connectivity, fill_holes, reconstruction
+from shapewright.morphology import area_opening, connectivity, cross, fill_holes, reconstruction
 
 CASES = [(4, 2), (8, 2), (6, 3), (18, 3), (26, 3)]
 
@@ -79,3 +79,21 @@ def test_batches_and_kinds():
 def test_wrong_input_is_explained(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_an_area_opening_that_removes_nothing_keeps_the_image():
+    image = np.random.default_rng(3).random((9, 65)) < 0.4
+    for area in (0, 1):
+        assert np.array_equal(area_opening(image, area), image)
+    for wrong in (-1, 2.5, "3"):
+        with pytest.raises(InputError, match="area must be"):
+            area_opening(image, wrong)
+
+
+def test_half_precision_arrays():
+    rng = np.random.default_rng(4)
+    marker, mask = rng.random((2, 7, 33)).astype(np.float16)
+    result = reconstruction(marker, mask)
+    assert result.dtype == np.float16
+    assert np.array_equal(result, sk.reconstruction(np.minimum(marker, mask).astype(float), mask, footprint=cross()))
+    assert fill_holes(mask).dtype == np.float16

@@ -80,3 +80,10 @@ def test_offsets_are_relative_to_the_origin():
 def test_wrong_input_is_explained(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_sizes_must_be_numbers():
+    with pytest.raises(InputError, match="radius must be a number"):
+        ball("3mm")
+    with pytest.raises(InputError, match="odd number of pixels"):
+        line(2.5)

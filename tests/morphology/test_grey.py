@@ -47,3 +47,17 @@ def test_wrong_input_is_explained():
         grey_dilation(np.zeros((3, 3), bool), ball(1))
     with pytest.raises(InputError, match="at least"):
         grey_erosion(np.zeros((3, 3)), ball(1, 3))
+
+
+def test_infinite_values_and_nan():
+    image = np.full((3, 5), -np.inf)
+    image[0, 0] = 1
+    expected = ndimage.grey_dilation(image, footprint=ball(1), mode="constant", cval=-np.inf)
+    assert np.array_equal(grey_dilation(image, ball(1), outside=-np.inf), expected)
+    assert grey_dilation(image, ball(1), outside=0)[1, 3] == -np.inf
+    assert grey_erosion(-image, ball(1), outside=0)[1, 3] == np.inf
+    for nan in (np.array([[0.0, np.nan]]), torch.tensor([[0.0, torch.nan]])):
+        with pytest.raises(InputError, match="NaN"):
+            grey_dilation(nan, ball(1))
+    with pytest.raises(InputError, match="NaN"):
+        grey_erosion(np.zeros((2, 2)), ball(1), outside=float("nan"))

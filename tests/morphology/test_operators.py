@@ -347,3 +347,17 @@ def test_what_is_no_array_is_named(bad: object) -> None:
     ):
         with pytest.raises(InputError, match="must be a NumPy array or a torch tensor; got"):
             operator(bad)  # type: ignore[operator]
+
+
+def test_a_value_between_0_and_1_outside_a_binary_image_is_refused():
+    for image in (np.ones((3, 3), bool), np.ones((3, 3), np.uint8), pack(np.ones((3, 3), bool))):
+        with pytest.raises(InputError, match="outside must be 0 or 1"):
+            erosion(image, np.ones((3, 3), bool), outside=0.5)
+    with pytest.raises(InputError, match="outside must be"):
+        erosion(np.ones((3, 3), bool), np.ones((3, 3), bool), outside="reflect")
+
+
+def test_a_list_is_no_structuring_element():
+    for operator in (erosion, opening):
+        with pytest.raises(InputError, match="footprint must be a NumPy array"):
+            operator(np.ones((3, 3), bool), [[1, 1, 1]])

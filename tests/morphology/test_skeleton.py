@@ -220,3 +220,11 @@ def test_soft_skeleton_is_registered_for_tracing():
 def test_wrong_input_is_explained(image, options, message):
     with pytest.raises(InputError, match=message):
         skeletonize(image, **options)
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 4, 5), (3, 0, 5)])
+def test_empty_probabilities_have_an_empty_skeleton(shape):
+    assert skeletonize(np.zeros(shape, np.float32)).shape == shape
+    image = torch.zeros(shape, requires_grad=True)
+    skeletonize(image).sum().backward()
+    assert image.grad.shape == shape

@@ -6,8 +6,8 @@ import torch
 
 from shapewright.errors import InputError
 from shapewright.layers import BiSEL
-from shapewright.morphology import ball, black_tophat, closing, dilation, line, opening, white_tophat
-from shapewright.networks import BiMoNN, binarize
+from shapewright.morphology import ball, black_tophat, closing, dilation, erosion, line, opening, white_tophat
+from shapewright.networks import BiMoNN, BiMoNNClassifier, binarize
 
 
 def set_layer(
@@ -145,3 +145,79 @@ def test_bad_arguments_are_named() -> None:
         BiMoNN((1, 1, 1), (3, 5, 7))
     with pytest.raises(InputError, match="model must be a BiMoNN"):
         binarize(torch.nn.Linear(1, 1))  # type: ignore[arg-type]
+
+
+def test_a_classifier_that_sub_samples_and_its_program_agree() -> None:
+    model = BiMoNNClassifier((1, 2), classes=3, kernel_size=3)
+    set_layer(
+        model.features.layers[0],
+        [([("erosion", ball(1))], "union", False), ([("dilation", ball(1))], "union", True)],
+        sharpness=12.0,
+    )
+    image = torch.from_numpy(np.random.default_rng(6).random((5, 1, 13, 16)) < 0.6)
+    program = binarize(model.features)
+    assert program.exact
+    masks = program(image)
+    assert masks.shape == (5, 2, 7, 8)
+    torch.testing.assert_close(model.classify(masks), model(image.float()), atol=1e-5, rtol=1e-5)
+
+
+def test_a_classifier_learns_to_tell_directions_apart() -> None:
+    random = np.random.default_rng(7)
+    images = np.zeros((120, 1, 20, 20), bool)
+    labels = torch.arange(120) % 2
+    for index in range(120):
+        for row, column in random.integers(2, 12, (4, 2)):
+            along = (slice(row, row + 6), column) if index % 2 else (row, slice(column, column + 6))
+            images[(index, 0, *along)] = True
+    torch.manual_seed(0)
+    model = BiMoNNClassifier((1, 4), classes=2, kernel_size=5)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
+    inputs = torch.from_numpy(images).float()
+    for _ in range(150):
+        loss = torch.nn.functional.cross_entropy(model(inputs[:80]), labels[:80])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert float((model(inputs[80:]).argmax(1) == labels[80:]).float().mean()) >= 0.9
+
+
+def test_a_skeleton_is_one_step_repeated() -> None:
+    """State: what is left of the set, and the skeleton so far; a step erodes the one and adds to the other."""
+    cross = ball(1)
+    network = BiMoNN((2, 3, 3, 2), 3)
+    keep, nothing = ("dilation", ONE), ("dilation", ONE)
+    set_layer(
+        network.layers[0],
+        [
+            ([("erosion", cross), nothing], "union", False),
+            ([keep, nothing], "union", False),
+            ([nothing, keep], "union", False),
+        ],
+    )
+    set_layer(
+        network.layers[1],
+        [
+            ([keep, nothing, nothing], "union", False),
+            ([("anti_dilation", cross), keep, nothing], "intersection", False),
+            ([nothing, nothing, keep], "union", False),
+        ],
+    )
+    set_layer(
+        network.layers[2],
+        [([keep, nothing, nothing], "union", False), ([nothing, keep, keep], "union", False)],
+    )
+    wires = {(0, 0): ("union", [0]), (0, 1): ("union", [0]), (0, 2): ("union", [1])}
+    wires |= {(1, 0): ("union", [0]), (1, 1): ("intersection", [0, 1]), (1, 2): ("union", [2])}
+    wires |= {(2, 0): ("union", [0]), (2, 1): ("union", [1, 2])}
+    for (layer, unit), (operator, channels) in wires.items():
+        network.layers[layer].lui.set_operator(unit, operator, channels)
+    step = binarize(network)
+    image = dilation(np.random.default_rng(8).random((40, 50)) < 0.01, ball(4))
+    left, skeleton = image, np.zeros_like(image)  # Lantuejoul's formula
+    while left.any():
+        skeleton |= left & ~opening(left, cross)
+        left = erosion(left, cross)
+    result = step.until_stable(np.stack([image, np.zeros_like(image)]))
+    np.testing.assert_array_equal(result[1], skeleton)
+    assert not result[0].any()

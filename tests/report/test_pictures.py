@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +101,19 @@ def test_a_volume_of_one_slice_is_an_image(write_run: WriteRun) -> None:
     case = read_case(files)
     assert case.spatial_dims == 2
     assert case.spacing == SPACING[1:]
+    assert len(overlay_panels(case, largest_sections(case), title="t")) == 1
+    assert len(error_panels(case, surface_error(case), 1.0, title="t")) == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (1, 1, 40)])
+def test_an_image_of_one_row_stays_an_image(write_run: WriteRun, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    files = load_run(write_run(shape=(1, 40, 50), cases=("a",), shifts=(3,))).files("a")
+    assert files is not None
+    mask = (np.arange(np.prod(shape)) % 2).reshape(shape).astype(np.uint8)
+    path = tmp_path / "row.npz"
+    np.savez(path, array=mask, spacing=np.ones(len(shape)))
+    case = read_case(replace(files, image=path, truth=path, prediction=path))
+    assert case.truth.shape == shape[-2:]
     assert len(overlay_panels(case, largest_sections(case), title="t")) == 1
     assert len(error_panels(case, surface_error(case), 1.0, title="t")) == 1
 

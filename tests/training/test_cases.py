@@ -95,6 +95,8 @@ def test_cases_without_a_mask_train_where_the_method_can_use_them(dotted: Path) 
     assert case.supervision.points is not None
     np.testing.assert_array_equal(case.supervision.points.positions, [[20, 18]])
     assert [len(usable_cases(loaded, kinds, "m")) for kinds in (("dense",), ("points",))] == [3, 8]
+    for case in usable_cases(loaded, ("points",), "m"):
+        assert (case.labels is None) == (case.split == "train")  # nothing of a mask reaches a method for points
     with pytest.raises(InputError, match="m learns from boxes labels; the cases to train on have dense, points"):
         usable_cases(loaded, ("boxes",), "m")
 

@@ -28,7 +28,11 @@ def kernel(function: Function) -> Function:
 
 
 def thread_count() -> int:
-    """Return how many threads kernels may use: Numba's setting, and never more than torch's, which loaders lower."""
+    """Return how many threads kernels may use: ``NUMBA_NUM_THREADS``, and never more than torch's, which loaders lower.
+
+    ``numba.get_num_threads`` is not asked: it starts Numba's threads, which sets the number of torch's as well, and
+    with it the last digits of a training.
+    """
     count = int(vars(config)["NUMBA_NUM_THREADS"])
     torch = sys.modules.get("torch")
     return min(count, torch.get_num_threads()) if torch is not None else count

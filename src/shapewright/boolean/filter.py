@@ -175,7 +175,7 @@ class Filter:
         """
         if semantics not in _SEMANTICS:
             raise unknown("semantics", str(semantics), _SEMANTICS)
-        check_outside(outside)
+        check_outside(outside, image)
         shape = shape_of(image, "image")
         if len(shape) < self.spatial_dims:
             raise InputError(f"image must have at least the filter's {self.spatial_dims} axes; got shape {shape}")
@@ -256,10 +256,11 @@ def from_function(predicate: Callable[..., bool], offsets: Sequence[Offset]) -> 
     return from_truth_table([bool(predicate(*values)) for values in configurations], offsets)
 
 
-def check_outside(outside: float) -> None:
-    """Raise unless the value outside the image is a number in [0, 1]."""
-    if not 0 <= outside <= 1:
-        raise InputError(f"outside must be 0 or 1, or for probabilities a number between; got {outside}")
+def check_outside(outside: float, image: Any) -> None:
+    """Raise unless the value outside the image is 0 or 1, or for probabilities a number between."""
+    is_number = isinstance(outside, int | float | np.number | np.bool_)
+    if not is_number or not (0 <= outside <= 1 if is_floating(image) else outside in (0, 1)):
+        raise InputError(f"outside must be 0 or 1, or for probabilities a number between; got {outside!r}")
 
 
 def check_probabilities(image: Any, name: str) -> None:

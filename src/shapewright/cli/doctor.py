@@ -98,6 +98,7 @@ def _kernels() -> Finding:
         import numba
         import numpy as np
 
+        from shapewright.boolean._jit import thread_count
         from shapewright.geometry import distance_transform
 
         mask = np.ones((3, 3), bool)
@@ -105,7 +106,7 @@ def _kernels() -> Finding:
         assert distance_transform(mask)[2, 2] == np.sqrt(np.float32(8))
     except Exception as error:  # noqa: BLE001 - whatever a broken compiler raises
         return Finding("kernels", f"the CPU kernels do not run: {error}", "pip install --force-reinstall numba")
-    return Finding("kernels", f"CPU: Numba {numba.__version__} ({numba.get_num_threads()} threads)")
+    return Finding("kernels", f"CPU: Numba {numba.__version__} ({thread_count()} threads)")
 
 
 def _extras() -> list[Finding]:

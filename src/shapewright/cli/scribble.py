@@ -30,14 +30,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--serve", action="store_true", help="open a page on this computer to draw strokes on")
     parser.add_argument("--port", type=int, default=0, help="of the page (default: any free one)")
     parser.add_argument("--no-browser", action="store_true", help="with --serve: print the address only")
-    parser.add_argument(
-        "--teacher", choices=("trained", "network", "none"), default="trained", help="(default: trained)"
-    )
+    parser.add_argument("--teacher", choices=("walks", "network", "none"), default="walks", help="(default: walks)")
     parser.add_argument("--steps", type=int, default=300, help="steps of the fit (default: 300)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     options = parser.parse_args(argv)
     check_number("--steps", options.steps, minimum=1)
-    check_number("--seed", options.seed, minimum=0)
+    check_number("--seed", options.seed, minimum=0, maximum=2**63 - 1)
     check_number("--port", options.port, minimum=0, maximum=65535)
     if options.scribbles is None and not options.serve:
         raise InputError("give strokes with --scribbles, or draw them with --serve")
@@ -48,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
     image = read_image(options.image)
     out = options.out or default_output(options.image)
-    check_output(out, options.image, image)
+    check_output(out, options.image, image, options.scribbles)
     strokes = read_strokes(options.scribbles, image.spatial_shape) if options.scribbles else None
     settings = FitConfig(teacher=options.teacher, steps=options.steps)
     if options.serve:
@@ -57,7 +55,10 @@ def main(argv: Sequence[str]) -> int:
     from shapewright.methods.path_connected import fit_scribbles
 
     assert strokes is not None
-    fit = fit_scribbles(image.array, strokes, seed=options.seed, settings=settings)
+    try:
+        fit = fit_scribbles(image.array, strokes, seed=options.seed, settings=settings)
+    except InputError as error:
+        raise InputError(f"{options.image} with {options.scribbles}: {error}") from error
     say(*(str(path) for path in write_results(out, image, strokes, fit)))
     return OK
 
@@ -70,7 +71,7 @@ def default_output(image: Path) -> Path:
     return image.with_name(f"{stem_of(image)}_mask{result_suffix(image)}")
 
 
-def check_output(out: Path, path: Path, image: "Image") -> None:
+def check_output(out: Path, path: Path, image: "Image", scribbles: Path | None = None) -> None:
     """Refuse a file that cannot be written, before anybody draws or waits."""
     from shapewright.data.formats import suffix_of
 
@@ -78,10 +79,24 @@ def check_output(out: Path, path: Path, image: "Image") -> None:
     if ending in (None, ".jpg", ".jpeg", ".bmp", ".gif", ".dcm") or (ending == ".png" and image.spatial_dims == 3):
         accepted = ".nii.gz, .tif or .npz" if image.spatial_dims == 3 else ".png, .tif, .nii.gz or .npz"
         raise InputError(f"--out must end in {accepted}; got {out}")
-    if out.resolve() == path.resolve():
-        raise InputError(f"--out {out} would replace the image itself")
+    for given, what in ((path, "image"), (scribbles, "strokes")):
+        for result in results(out):
+            if given is not None and result.resolve() == given.resolve():
+                raise InputError(f"--out {out} would replace the {what}, {given}; choose another name")
+    for result in results(out):
+        if result.is_dir():
+            raise InputError(f"--out {out}: {result} is a folder")
     if not out.resolve().parent.is_dir():
         raise InputError(f"--out {out}: the folder {out.parent} does not exist")
+
+
+def results(out: Path) -> tuple[Path, Path, Path]:
+    """Return the paths of mask, probability map and picture."""
+    from shapewright.data.formats import stem_of, suffix_of
+
+    ending = suffix_of(out)
+    soft = out.with_name(f"{stem_of(out)}_probabilities{'.npz' if ending == '.png' else ending}")
+    return out, soft, out.with_name(f"{stem_of(out)}_overlay.png")
 
 
 def write_results(out: Path, image: "Image", strokes: Any, fit: "ConnectedFit") -> list[Path]:
@@ -90,13 +105,10 @@ def write_results(out: Path, image: "Image", strokes: Any, fit: "ConnectedFit") 
     from PIL import Image as Pillow
 
     from shapewright.data import write_image, write_labels
-    from shapewright.data.formats import stem_of, suffix_of
     from shapewright.data.formats.files import writing
     from shapewright.report.overlay import overlay
 
-    ending = suffix_of(out)
-    soft = out.with_name(f"{stem_of(out)}_probabilities{'.npz' if ending == '.png' else ending}")
-    picture = out.with_name(f"{stem_of(out)}_overlay.png")
+    _, soft, picture = results(out)
     labels = fit.labels
     write_labels(out, labels, like=image)
     probabilities = fit.probabilities if fit.region.objects > 1 else fit.probabilities[None]

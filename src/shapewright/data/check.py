@@ -283,12 +283,20 @@ def _check_label(
             f"declared; declared are {dataset.labels or 'none'}. Declare them in {_declaration(dataset)}, or correct "
             "the file",
         )
-    if not any(count for value, count in found.items() if value not in (0, dataset.ignore_label)):
+    if dataset.ignore_label is not None and list(found) == [dataset.ignore_label]:
+        yield _error(
+            "nothing known",
+            path,
+            case.id,
+            f"{path} marks every voxel as 'ignore': it says nothing. Annotate it, or remove it",
+        )
+    elif not any(count for value, count in found.items() if value not in (0, dataset.ignore_label)):
+        shown = f"none of {', '.join(dataset.labels)}" if dataset.labels else "no object"
         yield _warning(
             "empty mask",
             path,
             case.id,
-            f"{path} labels nothing. Right if the image shows none of {', '.join(dataset.labels)}; else annotate it",
+            f"{path} labels nothing. Right if the image shows {shown}; else annotate it",
         )
     if image is not None:
         yield from _check_alignment(case, *image, path, label.geometry)

@@ -194,6 +194,11 @@ def _read(source: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("datasets"), dict) or not content["datasets"]:
         raise InputError(f"{source}: must have 'datasets', a mapping of names to data sets with a 'folder' each")
     _check_keys(source, "the file", content, ("name", "description", "classes", "datasets"))
+    classes = content.get("classes")
+    if classes is not None:
+        named = isinstance(classes, list) and all(isinstance(one, str) for one in classes)
+        if not named or len(set(classes)) < len(classes):
+            raise InputError(f"{source}: classes must be a list of names, each once; got {classes!r}")
     return content
 
 
@@ -210,7 +215,13 @@ def _open(source: Path, name: str, given: Any) -> DatasetFolder:
     accepted = ("folder", "channels", "labels", "background", "zero_is_background", "use")
     _check_keys(source, f"the data set {name!r}", given, accepted)
     if given.get("use", "split") not in ("split", "train", "test"):
-        raise unknown(f"use of the data set {name!r}", str(given["use"]), ("split", "train", "test"))
+        problem = unknown(f"use of the data set {name!r}", str(given["use"]), ("split", "train", "test"))
+        raise InputError(f"{source}: {problem}")
+    zero = given.get("zero_is_background", False)
+    if not isinstance(zero, bool):
+        raise InputError(f"{source}: zero_is_background of the data set {name!r} must be true or false; got {zero!r}")
+    if is_collection(given["folder"]):
+        raise InputError(f"{source}: the data set {name!r} must be a folder, not a file; got {given['folder']!r}")
     dataset = open_dataset(source.parent / given["folder"])
     channels = given.get("channels")
     if channels is None:
@@ -227,20 +238,28 @@ def _meaning(source: Path, name: str, given: Mapping[str, Any], dataset: Dataset
     """Return what a data set's labels stand for."""
     labels = given.get("labels", list(dataset.labels))
     if isinstance(labels, list):
-        labels = {label: label for label in labels}
+        labels = {str(label): str(label) for label in labels}
     if not isinstance(labels, dict) or not labels:
         raise InputError(f"{source}: labels of the data set {name!r} must be a list or a mapping; got {labels!r}")
+    labels = {str(label): meant for label, meant in labels.items()}
     for label in labels:
         if label not in dataset.labels:
-            hint = suggest(str(label), dataset.labels)
+            hint = suggest(label, dataset.labels)
             raise InputError(
-                f"{source}: the data set {name!r} has no label {str(label)!r}{hint}; it has {', '.join(dataset.labels)}"
+                f"{source}: the data set {name!r} has no label {label!r}{hint}; it has {', '.join(dataset.labels)}"
             )
-    meaning = {str(label): meant if isinstance(meant, str) else tuple(meant) for label, meant in labels.items()}
-    background = given.get("background")
-    if background is not None:
-        meaning[BACKGROUND] = background if isinstance(background, str) else tuple(background)
-    return meaning
+    if given.get("background") is not None:
+        labels[BACKGROUND] = given["background"]
+    return {label: _classes(source, f"{label!r} of the data set {name!r}", meant) for label, meant in labels.items()}
+
+
+def _classes(source: Path, what: str, meant: Any) -> str | tuple[str, ...]:
+    """Return the class or classes that a label stands for."""
+    if isinstance(meant, str):
+        return meant
+    if not isinstance(meant, list) or not meant or not all(isinstance(one, str) for one in meant):
+        raise InputError(f"{source}: {what} must stand for a class or a list of classes, by name; got {meant!r}")
+    return tuple(meant)
 
 
 def _check_channels(source: Path, opened: Mapping[str, DatasetFolder]) -> None:

@@ -42,8 +42,8 @@ def error_map(
     smooth
         Width in voxels of a box that averages the map, such as the patch's; 0 leaves it.
     drop_above
-        Voxels whose error is larger get the floor alone. With wrong labels, the largest errors of a network that has
-        learned are mostly the labels' own, and sampling in proportion to the error chases them.
+        Voxels whose error is larger get the floor alone: with wrong labels, the largest errors of a network that has
+        learned may be the labels' own. None keeps all.
     temperature
         The error is raised to ``1 / temperature``; larger values sample more evenly.
 

@@ -64,6 +64,11 @@ class TrainingCase:
         positions = {k: np.flatnonzero(flat == k).astype(np.int32) for k in present if k not in leave_out}
         object.__setattr__(self, "foreground", self._objects() if unlabelled else positions)
 
+    @property
+    def weak(self) -> bool:
+        """Whether the case has less than a full mask."""
+        return self.supervision.mask != "dense"
+
     def _objects(self) -> dict[int, NDArray[np.int32]]:
         """Return the voxels of points and the middles of boxes, by class, of a case without a mask."""
         shape, known = self.labels.shape, self.supervision
@@ -96,6 +101,9 @@ class PatchBatches:
         Share of a batch's patches that are centred on a voxel of a class drawn uniformly among the case's classes;
         the others lie anywhere (in a sparse mask: on any known voxel, background included). At least one patch of a
         batch is of each kind where the share is neither 0 nor 1 and the batch has two or more.
+    weak_share
+        Share of the patches that come from cases without a full mask, where there are cases of both kinds; None takes
+        every case equally often.
     augmentation
         Applied to every batch; None leaves patches as they are.
     rank, world
@@ -109,6 +117,7 @@ class PatchBatches:
     batch_size: int
     seed: int
     foreground_share: float = 0.67
+    weak_share: float | None = None
     augmentation: BatchAugmentation | None = None
     rank: int = 0
     world: int = 1
@@ -134,7 +143,7 @@ class PatchBatches:
         random = np.random.default_rng([self.seed, step, self.rank])
         if self.guide is not None:
             self.guide.follow(step)
-        patches = [self._patch(self._case(step, slot), slot, random) for slot in range(self.batch_size)]
+        patches = [self._patch(self._case(step, slot, random), slot, random) for slot in range(self.batch_size)]
         batch = {name: torch.from_numpy(np.stack([patch[name] for patch in patches])) for name in patches[0]}
         if self.masked:
             known = batch["labels"] != UNKNOWN
@@ -149,12 +158,17 @@ class PatchBatches:
         """Whether batches say which voxels are known."""
         return self.task.ignore_label is not None or any(case.partly_known for case in self.cases)
 
-    def _case(self, step: int, slot: int) -> TrainingCase:
+    def _case(self, step: int, slot: int, random: np.random.Generator) -> TrainingCase:
         """Return the case of one slot: a new random order for every pass over the cases.
 
         The data sets of a collection take turns, as do cases with and without a mask, so that a few masks among many
         weaker labels are not lost.
         """
+        if self.weak_share is not None:
+            kinds = [case for case in self.cases if case.weak], [case for case in self.cases if not case.weak]
+            if all(kinds):
+                kind = kinds[0] if random.random() < self.weak_share else kinds[1]
+                return kind[random.integers(len(kind))]
         position = (step * self.world + self.rank) * self.batch_size + slot
         if self.guide is not None:
             hard = self.guide.case(
@@ -170,14 +184,17 @@ class PatchBatches:
         cases = groups[chosen]
         lap, place = divmod(position, len(cases))
         order = np.random.default_rng([self.seed, 1_000_003 + 100 * chosen, lap]).permutation(len(cases))
-        return cases[int(order[place])]
+        return self.cases[cases[int(order[place])]]
 
     @functools.cached_property
-    def _groups(self) -> list[list[TrainingCase]]:
-        """The cases that take turns: those of each data set, with and without a mask."""
-        groups: dict[tuple[str, bool], list[TrainingCase]] = {}
-        for case in self.cases:
-            groups.setdefault((case.member, case.supervision.mask is None), []).append(case)
+    def _groups(self) -> list[list[int]]:
+        """The numbers of the cases that take turns: those of each data set, with and without a mask.
+
+        Numbers, not cases: training in rounds replaces the cases themselves.
+        """
+        groups: dict[tuple[str, bool], list[int]] = {}
+        for number, case in enumerate(self.cases):
+            groups.setdefault((case.member, case.supervision.mask is None), []).append(number)
         return [groups[key] for key in sorted(groups)]
 
     def _patch(self, case: TrainingCase, slot: int, random: np.random.Generator) -> dict[str, NDArray[Any]]:
@@ -209,7 +226,7 @@ class PatchBatches:
         if case.foreground and slot < self._foreground_slots(random):
             positions = case.foreground[random.choice(list(case.foreground))]
             return np.array(np.unravel_index(positions[random.integers(len(positions))], tuple(shape)))
-        if case.supervision.mask in ("sparse", "scribbles") and case.foreground:  # an unknown patch teaches nothing
+        if case.weak and case.supervision.mask is not None and case.foreground:  # an unknown patch teaches nothing
             positions = np.concatenate(list(case.foreground.values()))
             return np.array(np.unravel_index(positions[random.integers(len(positions))], tuple(shape)))
         return random.integers(0, shape)

@@ -111,7 +111,7 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     ((10000, 28, 28), array([7, 2, 1, 0], dtype=uint8))
     """
     folder = FOLDER / "digits"
-    return _read_idx(folder / "t10k-images-idx3-ubyte.gz"), _read_idx(folder / "t10k-labels-idx1-ubyte.gz")
+    return read_idx(folder / "t10k-images-idx3-ubyte.gz"), read_idx(folder / "t10k-labels-idx1-ubyte.gz")
 
 
 def load_scribbles(folder: Path | None = None) -> list[ScribbledImage]:
@@ -166,8 +166,16 @@ def describe(name: str) -> SampleDescription:
     return SampleDescription(name, title, fields["licence"], fields["citation"], fields["source"], FOLDER / name)
 
 
-def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read an idx file of bytes: two zeros, type 8, number of axes, big-endian sizes, values."""
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Read a gzipped idx file of bytes, the format of MNIST: two zeros, type 8, number of axes, sizes, values.
+
+    Raises
+    ------
+    InputError
+        A file that is missing, or another format.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist")
     content = gzip.decompress(path.read_bytes())
     axes = content[3]
     if content[:3] != b"\0\0\x08":

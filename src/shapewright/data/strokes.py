@@ -107,6 +107,8 @@ def _from_npz(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
         if key is None:
             raise InputError(f"{path}: must hold an array named scribbles; it holds {', '.join(content.files)}")
         strokes: NDArray[Any] = content[key]
+    if not (np.issubdtype(strokes.dtype, np.number) or strokes.dtype == np.bool_) or not np.isfinite(strokes).all():
+        raise InputError(f"{path}: {key} must be finite numbers; got {strokes.dtype}")
     if strokes.shape == (2, *shape):
         inner, outer = strokes > strokes.max() / 2
         if (inner & outer).any():
@@ -120,7 +122,7 @@ def _from_npz(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
 def _rows_of_csv(path: Path) -> list[tuple[str, list[str]]]:
     with reading(path, "a list of points"), path.open(newline="", encoding="utf-8-sig") as file:
         rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    if rows and not rows[0][-1].replace(".", "", 1).lstrip("-").isdigit():  # a header
+    if rows and rows[0][0].lower() not in KINDS and set(rows[0][1:]) <= {"z", "y", "x"}:  # a header
         rows = rows[1:]
     return [(row[0], row[1:]) for row in rows]
 
@@ -141,7 +143,7 @@ def _from_points(path: Path, rows: Iterable[tuple[str, list[Any]]], shape: tuple
     strokes = np.zeros(shape, np.uint8)
     axes = "z, y, x" if len(shape) == 3 else "y, x"
     for number, (kind, cells) in enumerate(rows, start=1):
-        code = KINDS.get(kind.lower()) or (int(kind) if kind.isdigit() else 0)
+        code = KINDS.get(kind.lower()) or (int(kind) if kind.isdecimal() else 0)
         if not 0 < code < 256:
             raise InputError(f"{path}, point {number}: {unknown('kind of stroke', kind, [*KINDS, '1', '2', '3'])}")
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shapewright.arrays import Array, as_numpy, same_kind
+from shapewright.arrays import Array, as_numpy, check_spacing, same_kind
 from shapewright.errors import InputError, check_number, unknown
 
 if TYPE_CHECKING:
@@ -260,8 +260,7 @@ def _cells(
 
     check_number("compactness", compactness, above=0)
     shape = array.shape[1:]
-    if spacing is not None and (len(spacing) != len(shape) or min(spacing) <= 0):
-        raise InputError(f"spacing must have {len(shape)} positive values, one per spatial axis; got {spacing}")
+    steps = check_spacing(spacing, len(shape))
     features = _lab_features(array, colour)
     extent = float(np.ptp(features))
     if cells == 1:
@@ -273,7 +272,7 @@ def _cells(
         np.moveaxis(features, 0, -1),
         n_segments=cells,
         compactness=compactness / extent if extent > 0 else compactness,
-        spacing=None if spacing is None else [size / min(spacing) for size in spacing],
+        spacing=[step / min(steps) for step in steps],
         convert2lab=False,
         channel_axis=-1,
         start_label=0,

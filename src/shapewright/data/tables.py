@@ -31,7 +31,8 @@ class TableRow:
         except (KeyError, ValueError):
             value = np.nan
         if not np.isfinite(value):
-            raise InputError(f"{self.where}: {name} must be a number; got {self.values.get(name, '')!r}")
+            columns = "" if name in self.values else f"; the columns are {', '.join(self.values)}"
+            raise InputError(f"{self.where}: {name} must be a number; got {self.values.get(name, '')!r}{columns}")
         return value
 
 
@@ -51,13 +52,19 @@ def read_table(path: Path) -> Iterator[TableRow]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as CSV: {error}") from error
     reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    if not reader.fieldnames:
-        raise InputError(f"{path}: must begin with a header such as y,x or case,size_min")
-    for values in reader:
-        if None in values:
-            raise InputError(f"{path}, line {reader.line_num}: has more values than the header has columns")
-        row = {name.strip(): (value or "").strip() for name, value in values.items()}
-        yield TableRow(row, f"{path}, line {reader.line_num}")
+    try:
+        names = [name.strip() for name in reader.fieldnames or ()]
+        if not names:
+            raise InputError(f"{path}: must begin with a header such as y,x or case,size_min")
+        if len(set(names)) < len(names):
+            raise InputError(f"{path}: a column's name must stand in the header once; got {', '.join(names)}")
+        for values in reader:
+            if None in values:
+                raise InputError(f"{path}, line {reader.line_num}: has more values than the header has columns")
+            row = {name.strip(): (value or "").strip() for name, value in values.items()}
+            yield TableRow(row, f"{path}, line {reader.line_num}")
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: cannot be read as CSV: {error}") from error
 
 
 def _json_rows(path: Path) -> Iterator[TableRow]:

@@ -5,7 +5,7 @@ own axis order, ``y, x`` or ``z, y, x``, counted from 0 at the middle of the fir
 are millimetres from there. ``label`` names a class or gives its value, and may be missing where there is one class.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -38,7 +38,8 @@ def load_supervision(case: CaseFiles, dataset: DatasetFolder, image: Image, labe
     ------
     InputError
         A table cannot be read; a point or box outside the image; a box whose last voxel is before its first; two
-        points in one voxel; an unknown class; a mask that shows a class it was not annotated for.
+        points in one voxel; an unknown class; a mask that shows a class it was not annotated for, or that
+        ``image_labels.csv`` says is not there; two rows about one class of a case.
     """
     if case.member:
         return Supervision(mask=_mask_kind(case, dataset, labels), annotated=dataset.members[case.member].annotated)
@@ -53,13 +54,15 @@ def load_supervision(case: CaseFiles, dataset: DatasetFolder, image: Image, labe
     if "partial" in files and labels is not None:
         annotated = frozenset(_class_of(row, dataset) for row in rows_of_case(files["partial"], case.id))
         _check_annotated(case, dataset, annotated, labels)
+    present = dict(_present(files["image"], case.id, dataset)) if "image" in files else {}
+    _check_present(case, dataset, present, labels)
     return Supervision(
         mask=_mask_kind(case, dataset, labels),
         points=points,
         boxes=boxes,
         sizes=dict(_sizes(files["size"], case.id, dataset)) if "size" in files else {},
         annotated=annotated,
-        present=dict(_present(files["image"], case.id, dataset)) if "image" in files else {},
+        present=present,
     ).reoriented(image.reorientation, image.spatial_shape)
 
 
@@ -81,6 +84,16 @@ def _check_annotated(case: CaseFiles, dataset: DatasetFolder, annotated: frozens
             raise InputError(
                 f"{case.label} shows {name!r}, but {case.weak['partial']} does not list {name!r} for case {case.id}. "
                 f"Add the row {case.id},{name}, or correct the mask"
+            )
+
+
+def _check_present(case: CaseFiles, dataset: DatasetFolder, present: Mapping[int, bool], labels: Image | None) -> None:
+    if labels is None:
+        return
+    for number, (name, value) in enumerate(dataset.labels.items(), start=1):
+        if present.get(number) is False and not dataset.binary and (labels.array == value).any():
+            raise InputError(
+                f"{case.label} shows {name!r}, but {case.weak['image']} says that case {case.id} does not. Correct one"
             )
 
 
@@ -148,16 +161,20 @@ def read_boxes(path: Path, shape: Sequence[int], spacing: Sequence[float], datas
 
 
 def _sizes(path: Path, case: str, dataset: DatasetFolder) -> Iterator[tuple[int, tuple[float, float]]]:
+    lines: dict[int, str] = {}
     for row in rows_of_case(path, case):
         low = row.number("size_min")
         high = row.number("size_max") if row.values.get("size_max") else low
         if not 0 <= low <= high:
             raise InputError(f"{row.where}: sizes must have 0 <= size_min <= size_max; got {low:g} and {high:g}")
-        yield _class_of(row, dataset), (low, high)
+        number = _class_of(row, dataset)
+        _check_once(row, number, lines, case)
+        yield number, (low, high)
 
 
 def _present(path: Path, case: str, dataset: DatasetFolder) -> Iterator[tuple[int, bool]]:
     index = _numbers(dataset)
+    lines: dict[int, str] = {}
     for row in rows_of_case(path, case):
         for name, text in row.values.items():
             if name == "case" or not text:
@@ -166,7 +183,15 @@ def _present(path: Path, case: str, dataset: DatasetFolder) -> Iterator[tuple[in
                 raise InputError(f"{path} has a column {name!r}{suggest(name, index)}; the labels are {list(index)}")
             if text.lower() not in (*YES, *NO):
                 raise InputError(f"{row.where}: {name} must be 1, 0 or empty (not known); got {text!r}")
+            _check_once(row, index[name], lines, case)
             yield index[name], text.lower() in YES
+
+
+def _check_once(row: TableRow, number: int, lines: dict[int, str], case: str) -> None:
+    """Refuse a second row about the same class of a case: one of the two would be lost."""
+    if number in lines:
+        raise InputError(f"{row.where}: the same label of case {case} stands in {lines[number]}; remove one")
+    lines[number] = row.where.rpartition(", ")[2]
 
 
 def _positions(

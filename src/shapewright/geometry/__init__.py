@@ -10,6 +10,12 @@ from shapewright.geometry.extent import flip_extents as flip_extents
 from shapewright.geometry.geodesic import geodesic_distance as geodesic_distance
 from shapewright.geometry.objects import ObjectRow as ObjectRow
 from shapewright.geometry.objects import object_table as object_table
+from shapewright.geometry.point_labels import cluster_labels as cluster_labels
+from shapewright.geometry.point_labels import voronoi_labels as voronoi_labels
+from shapewright.geometry.shape_cues import ShapePrior as ShapePrior
+from shapewright.geometry.shape_cues import box_cues as box_cues
+from shapewright.geometry.shape_cues import eccentricity as eccentricity
+from shapewright.geometry.shape_cues import fill_boxes as fill_boxes
 from shapewright.geometry.signed import class_distance_maps as class_distance_maps
 from shapewright.geometry.signed import signed_distance as signed_distance
 from shapewright.geometry.sizes import flip_sizes as flip_sizes

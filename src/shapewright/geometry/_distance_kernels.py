@@ -95,10 +95,9 @@ def doubled_row_costs(
         for x in range(width):
             full &= row[x]
             steps[x] = none if row[x] else 0
+            further[x] = steps[x] + 1
         reach = width if full else 1
         while reach < width:
-            for x in range(width):
-                further[x] = steps[x] + reach
             left, right = shifted[width - reach : 2 * width - reach], shifted[width + reach : 2 * width + reach]
             for x in range(width):
                 value, before, after = steps[x], left[x], right[x]
@@ -107,6 +106,7 @@ def doubled_row_costs(
             longest = least[0]
             for x in range(width):
                 steps[x] = least[x]
+                further[x] = least[x] + 2 * reach
                 longest = longest if longest > least[x] else least[x]
             reach = width if longest < 2 * reach else 2 * reach
         for x in range(width):

@@ -200,18 +200,31 @@ def _whole_steps(images: NDArray[np.bool_], spacing: float, *, diagonal: bool) -
     shape = images.shape
     no_path = sum(shape[1:])  # longer than any; twice that fits into the integers
     none = np.int16(no_path) if 2 * no_path <= np.iinfo(np.int16).max else np.int32(no_path)
-    steps = np.empty(shape, none.dtype)
+    distances = np.empty(shape, np.float32)
+    steps = distances.reshape(-1).view(none.dtype)[-distances.size :].reshape(shape)
     rows = (prod(shape[:-1]), shape[-1])
     kernel = partial(doubled_row_costs, images.view(np.uint8).reshape(rows), none, None, steps.reshape(rows))
     in_threads(kernel, rows[0], steps.size)
     for axis in reversed(range(1, len(shape) - 1)):
         planes = (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 : -1]), shape[-1])
         in_threads(partial(sweep, steps.reshape(planes), diagonal), planes[0], steps.size)
-    distances = steps.astype(np.float32)
+    _widen(steps.reshape(-1), distances.reshape(-1))
     if spacing != 1:
         distances *= np.float32(spacing)
     distances[_without_background(images)] = np.inf
     return distances
+
+
+def _widen(steps: NDArray[Any], distances: NDArray[np.float32]) -> None:
+    """Convert integers that lie in the last part of the memory of ``distances``: no second image has to be allocated.
+
+    Half of what is left goes at a time, into memory of which nothing is still to be read.
+    """
+    done, count = 0, len(distances)
+    while done < count:
+        stop = (done + count + 1) // 2
+        distances[done:stop] = steps[done:stop]
+        done = stop
 
 
 def _along_rows(images: NDArray[np.bool_], cost: NDArray[Any], source: NDArray[np.int32] | None) -> NDArray[Any]:

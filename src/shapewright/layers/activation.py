@@ -100,7 +100,8 @@ def activation_interval(
 
     References
     ----------
-    Aouad and Talbot, "Binary morphological neural network", DGMM 2022: theorem 1, equations 12 and 13, and theorem 2.
+    Aouad and Talbot, "Binary multi-channel morphological neural network", DGMM 2022: theorem 1,
+    equations 12 and 13, and theorem 2.
 
     Examples
     --------

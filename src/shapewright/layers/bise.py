@@ -106,7 +106,7 @@ class BiSE(_Threshold):
 
     References
     ----------
-    Aouad and Talbot, "Binary morphological neural network", DGMM 2022, definition 2.
+    Aouad and Talbot, "Binary multi-channel morphological neural network", DGMM 2022, definition 2.
 
     Examples
     --------

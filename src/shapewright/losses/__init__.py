@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shapewright.losses.adversarial import AdversarialLoss as AdversarialLoss
     from shapewright.losses.boundary import BoundaryLoss as BoundaryLoss
     from shapewright.losses.compose import ScheduledSum as ScheduledSum
+    from shapewright.losses.crf import DenseCRFLoss as DenseCRFLoss
     from shapewright.losses.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
     from shapewright.losses.fbeta import FBetaLoss as FBetaLoss
     from shapewright.losses.fbeta import auto_beta as auto_beta
@@ -29,15 +30,19 @@ if TYPE_CHECKING:
     from shapewright.losses.label_space import LabelSpace as LabelSpace
     from shapewright.losses.overlap import DiceLoss as DiceLoss
     from shapewright.losses.overlap import GeneralisedDiceLoss as GeneralisedDiceLoss
-    from shapewright.losses.size import SizeLevelLoss as SizeLevelLoss
     from shapewright.losses.size import SizeLoss as SizeLoss
+    from shapewright.losses.size_level import SizeLevelLoss as SizeLevelLoss
     from shapewright.losses.skeleton import SkeletonLoss as SkeletonLoss
+    from shapewright.losses.weights import BalancedCrossEntropy as BalancedCrossEntropy
+    from shapewright.losses.weights import balance_weights as balance_weights
 
 _MODULES = {
     "AdaptiveCrossEntropyLoss": "label_sets",
     "AdversarialLoss": "adversarial",
+    "BalancedCrossEntropy": "weights",
     "BoundaryLoss": "boundary",
     "CrossEntropyLoss": "cross_entropy",
+    "DenseCRFLoss": "crf",
     "DiceLoss": "overlap",
     "FBetaLoss": "fbeta",
     "GeneralisedDiceLoss": "overlap",
@@ -49,18 +54,21 @@ _MODULES = {
     "soft_jaccard": "jaccard",
     "IndependentLoss": "independent",
     "ScheduledSum": "compose",
-    "SizeLevelLoss": "size",
+    "SizeLevelLoss": "size_level",
     "SizeLoss": "size",
     "SkeletonLoss": "skeleton",
     "auto_beta": "fbeta",
+    "balance_weights": "weights",
 }
 
 __all__ = [
     "SCHEDULES",
     "AdaptiveCrossEntropyLoss",
     "AdversarialLoss",
+    "BalancedCrossEntropy",
     "BoundaryLoss",
     "CrossEntropyLoss",
+    "DenseCRFLoss",
     "DiceLoss",
     "FBetaLoss",
     "GeneralisedDiceLoss",
@@ -75,6 +83,7 @@ __all__ = [
     "SkeletonLoss",
     "WeightSchedule",
     "auto_beta",
+    "balance_weights",
     "modality_consistency",
     "soft_jaccard",
 ]

@@ -29,12 +29,23 @@ def class_count(logits: Tensor) -> int:
     return max(logits.shape[1], 2)
 
 
+def in_single_precision(values: Tensor) -> Tensor:
+    """Return values in single precision at least: what half-precision training hands over is made float32."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def class_logits(logits: Tensor) -> Tensor:
+    """Return logits ``[B, classes, *spatial]`` in single precision at least; one channel is the foreground's."""
+    precise = in_single_precision(logits)
+    return precise if logits.shape[1] > 1 else torch.cat([torch.zeros_like(precise), precise], dim=1)
+
+
 def class_probabilities(logits: Tensor) -> Tensor:
     """Return probabilities ``[B, classes, *spatial]`` in single precision at least.
 
     Softmax over the channels; one channel is a sigmoid and gives the two classes background and foreground.
     """
-    precise = logits if logits.dtype == torch.float64 else logits.float()
+    precise = in_single_precision(logits)
     if logits.shape[1] > 1:
         return torch.softmax(precise, dim=1)
     return torch.cat([torch.sigmoid(-precise), torch.sigmoid(precise)], dim=1)
@@ -89,9 +100,13 @@ def read_labels(labels: Tensor, logits: Tensor, ignore_label: int | None, *, mor
     return labels
 
 
-def one_hot(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
-    """Return indicator functions ``[B, classes, *spatial]``; a label outside the classes belongs to none."""
-    numbers = torch.arange(classes, device=labels.device).view(1, -1, *([1] * (labels.ndim - 1)))
+def one_hot(labels: Tensor, classes: int | Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Return indicator functions ``[B, classes, *spatial]`` of the first classes or of those named.
+
+    A label outside the classes belongs to none.
+    """
+    numbers = torch.arange(classes, device=labels.device) if isinstance(classes, int) else torch.tensor(classes)
+    numbers = numbers.to(labels.device).view(1, -1, *([1] * (labels.ndim - 1)))
     return (labels.unsqueeze(1) == numbers).to(dtype)
 
 
@@ -126,6 +141,17 @@ def class_maps(logits: Tensor, labels: Tensor, mask: Tensor | None, ignore_label
     if counted is not None:
         predicted, truth = predicted.masked_fill(~counted, 0.0), truth.masked_fill(~counted, 0.0)
     return predicted, truth
+
+
+def map_sums(maps: Tensor, *, batch: bool = False) -> Tensor:
+    """Return the sums of ``[B, K, *spatial]`` over space, ``[B, K]``, or over the batch too, ``[K]``."""
+    sums = maps.flatten(2).sum(-1)
+    return sums.sum(0) if batch else sums
+
+
+def soft_dice_loss(both: Tensor, sizes: Tensor, smooth: float) -> Tensor:
+    """Return one minus the soft Dice of regions: their overlap, and the sum of their two sizes."""
+    return 1 - (2 * both + smooth) / (sizes + smooth)
 
 
 def reduce_voxels(values: Tensor, counted: Tensor | None, reduction: str) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shapewright.errors import InputError, unknown
+from shapewright.losses import _inputs
 
 OBJECTIVES = ("non-saturating", "least-squares", "hinge")
 
@@ -81,7 +82,7 @@ class AdversarialLoss(nn.Module):
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the discriminator's loss of scores of any shape; ``fake`` must come from detached samples."""
-        real, fake = _precise(real), _precise(fake)
+        real, fake = _inputs.in_single_precision(real), _inputs.in_single_precision(fake)
         if self.objective == "non-saturating":
             return functional.softplus(-real).mean() + functional.softplus(fake).mean()
         if self.objective == "least-squares":
@@ -90,7 +91,7 @@ class AdversarialLoss(nn.Module):
 
     def generator(self, fake: Tensor) -> Tensor:
         """Return the generator's loss of scores given by a :func:`frozen` discriminator."""
-        fake = _precise(fake)
+        fake = _inputs.in_single_precision(fake)
         if self.objective == "non-saturating":
             return functional.softplus(-fake).mean()
         if self.objective == "least-squares":
@@ -133,7 +134,7 @@ def real_gradient_penalty(scores: Tensor, samples: Tensor) -> Tensor:
     """
     if not samples.requires_grad:
         raise InputError("samples must require a gradient: call samples.requires_grad_() before the discriminator")
-    (gradient,) = torch.autograd.grad(_precise(scores).sum(), samples, create_graph=True)
+    (gradient,) = torch.autograd.grad(_inputs.in_single_precision(scores).sum(), samples, create_graph=True)
     return 0.5 * gradient.flatten(1).square().sum(dim=1).mean()
 
 
@@ -163,10 +164,6 @@ def known_binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
             "not known are NaN"
         )
     known = ~target.isnan()
-    logits = _precise(logits)
+    logits = _inputs.in_single_precision(logits)
     values = functional.binary_cross_entropy_with_logits(logits, target.nan_to_num().to(logits.dtype), reduction="none")
     return values.masked_fill(~known, 0.0).sum() / known.sum().clamp_min(1)
-
-
-def _precise(scores: Tensor) -> Tensor:
-    return scores if scores.dtype == torch.float64 else scores.float()

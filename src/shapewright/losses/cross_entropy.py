@@ -57,9 +57,7 @@ class CrossEntropyLoss(nn.Module):
         classes = _inputs.class_count(logits)
         labels = _inputs.read_labels(target, logits, self.ignore_label)
         counted = _inputs.counted_voxels(mask, logits, labels, self.ignore_label)
-        precise = logits if logits.dtype == torch.float64 else logits.float()
-        if precise.shape[1] == 1:
-            precise = torch.cat([torch.zeros_like(precise), precise], dim=1)
+        precise = _inputs.class_logits(logits)
         if counted is not None:
             labels = labels.masked_fill(~counted[:, 0], 0)
         values = nn.functional.cross_entropy(precise, labels, reduction="none")

@@ -98,7 +98,9 @@ class FBetaLoss(nn.Module):
             classes = _inputs.check_channels(self.classes, _inputs.class_count(logits))
             predicted, truth = _inputs.class_maps(logits, target, mask, self.ignore_label)
             predicted, truth = (_inputs.take_channels(values, classes) for values in (predicted, truth))
-        true_positives, found, wanted = (self._counts(values) for values in (predicted * truth, predicted, truth))
+        true_positives, found, wanted = (
+            _inputs.map_sums(maps, batch=self.batch) for maps in (predicted * truth, predicted, truth)
+        )
         missed = self._missed_weight(found)
         counted = true_positives + missed * (wanted - true_positives) + (1 - missed) * (found - true_positives)
         return _inputs.reduce_values(1 - (true_positives + self.smooth) / (counted + self.smooth), self.reduction)
@@ -112,19 +114,12 @@ class FBetaLoss(nn.Module):
             raise InputError(f"classes must name one class per channel, {channels} different ones; got {classes}")
         # Labels may be any class, trained or not, so their range is not that of the channels.
         labels = _inputs.read_labels(target, logits[:, :1].expand(-1, 256, *logits.shape[2:]), self.ignore_label)
-        precise = logits if logits.dtype == torch.float64 else logits.float()
-        predicted = torch.sigmoid(precise)
-        numbers = torch.tensor(classes, device=labels.device).view(1, -1, *([1] * (labels.ndim - 1)))
-        truth = (labels.unsqueeze(1) == numbers).to(predicted.dtype)
+        predicted = torch.sigmoid(_inputs.in_single_precision(logits))
+        truth = _inputs.one_hot(labels, classes, predicted.dtype)
         counted = _inputs.counted_voxels(mask, logits, labels, self.ignore_label)
         if counted is not None:
             predicted, truth = predicted.masked_fill(~counted, 0.0), truth.masked_fill(~counted, 0.0)
         return predicted, truth
-
-    def _counts(self, maps: Tensor) -> Tensor:
-        """Return sums of ``[B, K, *spatial]`` over space, and over the batch where that is asked for."""
-        sums = maps.flatten(2).sum(-1)
-        return sums.sum(0) if self.batch else sums
 
     def _missed_weight(self, counts: Tensor) -> Tensor:
         """Return the weight of false negatives per class, beta^2 / (1 + beta^2)."""
@@ -169,7 +164,7 @@ def auto_beta(
     --------
     >>> [round(beta, 2) for beta in auto_beta([21.84, 31.45])]
     [1.49, 1.02]
-    >>> auto_beta([1, 999])[0]
+    >>> round(auto_beta([1, 999])[0], 2)
     4.0
     """
     check_number("extra_recall", extra_recall, minimum=0, below=1)
@@ -182,8 +177,9 @@ def auto_beta(
     total = sum(counts[index] for index in chosen) if len(chosen) > 1 else sum(counts)
     betas = []
     for index in chosen:
-        missed = (total - counts[index]) / total + extra_recall
-        bound = largest**2 / (1 + largest**2)
-        weight = min(missed, bound)
-        betas.append(math.sqrt(weight / (1 - weight)) if weight > 0 else 1.0)
+        weight = (total - counts[index]) / total + extra_recall
+        if weight >= largest**2 / (1 + largest**2):
+            betas.append(float(largest))
+        else:
+            betas.append(math.sqrt(weight / (1 - weight)) if weight > 0 else 1.0)
     return tuple(betas)

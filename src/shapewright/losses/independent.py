@@ -75,7 +75,7 @@ class IndependentLoss(nn.Module):
                 "logits and target must both be [B, C, *spatial] with 2 or 3 spatial axes; got "
                 f"{tuple(logits.shape)} and {tuple(target.shape)}"
             )
-        logits = logits if logits.dtype == torch.float64 else logits.float()
+        logits = _inputs.in_single_precision(logits)
         target = target.to(logits.dtype)
         known = _known(mask, logits)
         space = tuple(range(2, logits.ndim))
@@ -90,12 +90,10 @@ class IndependentLoss(nn.Module):
 
     def _dice(self, logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
         """Return the sum over classes of 1 - Dice, each over all annotated voxels of the batch."""
-        everywhere = (0, *range(2, logits.ndim))
         predicted = torch.sigmoid(logits).masked_fill(~known, 0.0)
         truth = target.masked_fill(~known, 0.0)
-        both = (predicted * truth).sum(dim=everywhere)
-        sizes = (predicted + truth).sum(dim=everywhere)
-        return (1 - (2 * both + 1e-5) / (sizes + 1e-5)).sum()
+        both, sizes = _inputs.map_sums(predicted * truth, batch=True), _inputs.map_sums(predicted + truth, batch=True)
+        return _inputs.soft_dice_loss(both, sizes, 1e-5).sum()
 
 
 def _known(mask: Tensor | None, logits: Tensor) -> Tensor:

@@ -84,9 +84,7 @@ class AdaptiveCrossEntropyLoss(nn.Module):
         classes = _inputs.class_count(logits)
         labels = _inputs.read_labels(target, logits, self.ignore_label, more=len(self.sets))
         counted = _inputs.counted_voxels(mask, logits, labels, self.ignore_label)
-        precise = logits if logits.dtype == torch.float64 else logits.float()
-        if precise.shape[1] == 1:
-            precise = torch.cat([torch.zeros_like(precise), precise], dim=1)
+        precise = _inputs.class_logits(logits)
         if counted is not None:
             labels = labels.masked_fill(~counted[:, 0], 0)
         table = torch.from_numpy(admissible_classes(classes, self.sets)).to(logits.device)
@@ -164,9 +162,9 @@ class MarginalDiceLoss(nn.Module):
         labels = _inputs.read_labels(target, logits, self.ignore_label, more=len(self.sets))
         counted = _inputs.counted_voxels(mask, logits, labels, self.ignore_label)
         regions = label_regions(_inputs.class_probabilities(logits), labels, self.sets, counted)
-        shared = (regions.predicted * regions.true).flatten(2).sum(-1)
-        sizes = (regions.predicted + regions.true).flatten(2).sum(-1)
-        values = (1 - (2 * shared + self.smooth) / (sizes + self.smooth)).masked_fill(~regions.counts, 0.0)
+        shared = _inputs.map_sums(regions.predicted * regions.true)
+        sizes = _inputs.map_sums(regions.predicted + regions.true)
+        values = _inputs.soft_dice_loss(shared, sizes, self.smooth).masked_fill(~regions.counts, 0.0)
         if self.reduction == "mean":
             return values.sum() / regions.counts.sum().clamp(min=1)
         return _inputs.reduce_values(values, self.reduction)

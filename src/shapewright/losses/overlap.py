@@ -71,9 +71,10 @@ class DiceLoss(nn.Module):
         predicted, truth = _inputs.class_maps(logits, target, mask, self.ignore_label)
         predicted = _inputs.take_channels(predicted, channels)
         truth = _inputs.take_channels(truth, channels)
-        both = _sizes(predicted * truth, self.batch)
-        sizes = _sizes(predicted, self.batch) + _sizes(truth, self.batch)
-        return _inputs.reduce_values(1 - (2 * both + self.smooth) / (sizes + self.smooth), self.reduction)
+        both, found, wanted = (
+            _inputs.map_sums(maps, batch=self.batch) for maps in (predicted * truth, predicted, truth)
+        )
+        return _inputs.reduce_values(_inputs.soft_dice_loss(both, found + wanted, self.smooth), self.reduction)
 
 
 class GeneralisedDiceLoss(nn.Module):
@@ -140,18 +141,13 @@ class GeneralisedDiceLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss of ``logits [B, K, *spatial]`` and ``target`` (labels ``[B, *spatial]``)."""
         predicted, truth = _inputs.class_maps(logits, target, mask, self.ignore_label)
-        true_sizes = _sizes(truth, self.batch)
-        weights = _class_weights(true_sizes)
-        both = (weights * _sizes(predicted * truth, self.batch)).sum(-1)
-        sizes = (weights * (_sizes(predicted, self.batch) + true_sizes)).sum(-1)
-        loss = 1 - (2 * both + self.smooth) / (sizes + self.smooth)
+        both, found, wanted = (
+            _inputs.map_sums(maps, batch=self.batch) for maps in (predicted * truth, predicted, truth)
+        )
+        weights = _class_weights(wanted)
+        both, sizes = (weights * both).sum(-1), (weights * (found + wanted)).sum(-1)
+        loss = _inputs.soft_dice_loss(both, sizes, self.smooth)
         return _inputs.reduce_values(loss.reshape(-1), self.reduction)
-
-
-def _sizes(maps: Tensor, batch: bool) -> Tensor:
-    """Return the sums of ``[B, K, *spatial]`` over space, ``[B, K]``, or over the batch too, ``[K]``."""
-    sizes = maps.flatten(2).sum(-1)
-    return sizes.sum(0) if batch else sizes
 
 
 def _class_weights(sizes: Tensor) -> Tensor:

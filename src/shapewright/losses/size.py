@@ -1,62 +1,21 @@
 """Losses of an object's size: what is asked of the whole object instead of its pixels."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shapewright.arrays import check_spacing
 from shapewright.errors import InputError, check_number, unknown
-from shapewright.geometry import (
-    connected_components,
-    distance_transform,
-    extents,
-    flip_extents,
-    flip_sizes,
-    object_size,
-)
+from shapewright.geometry import connected_components, distance_transform
 from shapewright.losses import _inputs
+from shapewright.losses._size_estimator import excess, expected_area_error, flip_errors
+from shapewright.losses._size_measures import EXACT, MEASURES, VECTORS, Spacing, measured, moments, read_sizes
 
 Objects = Literal["whole", "components"]
 OBJECTS = ("whole", "components")
-
-Spacing = tuple[float, ...]
-Masks = NDArray[np.bool_]
-Sizes = NDArray[np.float32]
-
-SAMPLED: dict[str, tuple[Callable[[Masks, Spacing], Sizes], Callable[[Masks, Spacing], Sizes]]] = {
-    "inscribed": (
-        lambda masks, spacing: object_size(masks, spacing=spacing, spatial_dims=len(spacing))[:, None],
-        lambda masks, spacing: flip_sizes(masks, spacing=spacing, spatial_dims=len(spacing))[:, None],
-    ),
-    "inscribed_euclidean": (
-        lambda masks, spacing: object_size(masks, metric="euclidean", spacing=spacing, spatial_dims=len(spacing))[
-            :, None
-        ],
-        lambda masks, spacing: flip_sizes(masks, metric="euclidean", spacing=spacing, spatial_dims=len(spacing))[
-            :, None
-        ],
-    ),
-    "extents": (
-        lambda masks, spacing: extents(masks, spacing=spacing, spatial_dims=len(spacing)),
-        lambda masks, spacing: flip_extents(masks, spacing=spacing, spatial_dims=len(spacing)),
-    ),
-}
-"""Measures without a derivative: sizes [N, M] of masks [N, *spatial], and after every flip [N, M, *spatial]."""
-
-EXACT = ("area", "centroid", "spread")
-MEASURES = (*SAMPLED, *EXACT)
-GROWING = ("inscribed", "inscribed_euclidean", "area")
-"""Measures with one value that never falls when the mask grows."""
-
-VECTORS = ("extents", "centroid", "spread")
-"""Measures with one value per spatial axis."""
-
-_LARGEST_LOGIT, _BISECTIONS = 16.0, 11  # levels are found between the logits -16 and 16, to 1/64
 
 
 class SizeLoss(nn.Module):
@@ -116,8 +75,9 @@ class SizeLoss(nn.Module):
 
     Notes
     -----
-    A size of the objective alone does not say where the object is: use it on a network that was trained on some masks,
-    together with the loss on these.
+    A size does not say where the object is: use the loss on a network that was trained on some masks, together with
+    the loss on these and with :class:`SizeLevelLoss`. Where a prediction is unsure, its random masks have holes and an
+    inscribed size far below that of the thresholded prediction, so the loss asks for certainty, too.
 
     Pixels that do not count are background, in the prediction and in a target of labels. Every input has a defined
     loss: an empty mask has size 0 and its extents are 0; a mask without background the size that ``object_size`` gives
@@ -165,6 +125,8 @@ class SizeLoss(nn.Module):
         if objects not in OBJECTS:
             raise unknown("objects", objects, OBJECTS)
         check_number("samples", samples, minimum=1)
+        if int(samples) != samples:
+            raise InputError(f"samples must be a whole number; got {samples}")
         if antithetic and samples % 2:
             raise InputError(f"samples must be even with antithetic=True: masks are drawn in pairs; got {samples}")
         self.measure = measure
@@ -234,9 +196,9 @@ class SizeLoss(nn.Module):
         fields, flat = predicted.flatten(0, 1), (predicted.shape[0] * predicted.shape[1], low.shape[2])
         low, high, unit = low.reshape(flat), high.reshape(flat), unit.reshape(flat)
         if self.measure == "area":
-            errors = _expected_area_error(fields, low, high, spacing) / unit**2
+            errors = expected_area_error(fields, low, high, spacing) / unit**2
         elif self.measure in EXACT:
-            errors = (_excess(_moments(fields, self.measure, spacing), low, high) / unit) ** 2
+            errors = (excess(moments(fields, self.measure, spacing), low, high) / unit) ** 2
         else:
             bounds = torch.stack([low / unit, high / unit, unit])
             errors = self._sampled(fields, bounds, spacing)
@@ -251,7 +213,7 @@ class SizeLoss(nn.Module):
         drawn = self._uniform(fields)
         errors: Tensor
         slopes: Tensor
-        errors, slopes = _flip_errors(fields.detach().float(), drawn, bounds.float(), list(spacing), self.measure)
+        errors, slopes = flip_errors(fields.detach().float(), drawn, bounds.float(), list(spacing), self.measure)
         change = (fields - fields.detach())[:, None] * slopes.to(fields)  # 0, with the derivative of the errors
         return errors.to(fields) + change.flatten(2).sum(2)
 
@@ -270,17 +232,10 @@ class SizeLoss(nn.Module):
         nearest = torch.minimum(low.abs(), high.abs())
         return torch.where(nearest.isfinite(), nearest, 1.0).clamp(min=pixel)
 
-    def _measured(self, truth: Tensor, spacing: Spacing) -> Tensor:
+    def _measured(self, indicators: Tensor, spacing: Spacing) -> Tensor:
         """Return the sizes [B, C, M] of indicators [B, C, *spatial]; NaN where an absent object has none."""
-        fields = truth.flatten(0, 1)
-        if self.measure == "area":
-            sizes = fields.flatten(1).sum(1, keepdim=True) * float(np.prod(spacing))
-        elif self.measure in EXACT:
-            absent = ~(fields > 0.5).flatten(1).any(1)
-            sizes = _moments(fields, self.measure, spacing).masked_fill(absent[:, None], torch.nan)
-        else:
-            sizes = _mask_sizes(fields > 0.5, list(spacing), self.measure).to(truth)
-        return sizes.reshape(*truth.shape[:2], -1)
+        sizes = measured(indicators.flatten(0, 1), self.measure, spacing)
+        return sizes.reshape(*indicators.shape[:2], -1)
 
     def _apart(
         self, predicted: Tensor, truth: Tensor | None, target: Tensor, regions: Tensor | None, spacing: Spacing
@@ -304,6 +259,13 @@ class SizeLoss(nn.Module):
         if truth is not None:
             true_parts, count = _components(truth[:, 0] > 0.5)
             target = self._measured(truth * _numbered(true_parts, count), spacing)[:, :, 0]
+        elif tuple(target.shape) == (batch,):
+            target = target[:, None]
+        if target.ndim not in (2, 3) or len(target) != batch or target.shape[2:] not in ((), (2,)):
+            raise InputError(
+                f"sizes must have shape ({batch}, N) or ({batch}, N, 2) for N objects per image; got "
+                f"{tuple(target.shape)}"
+            )
         parts, count = _territories(predicted.detach()[:, 0], spacing)
         count = max(count, target.shape[1], 1)
         objects = predicted * _numbered(parts, count)
@@ -312,180 +274,9 @@ class SizeLoss(nn.Module):
         return _reordered(objects, order), None, _matched_sizes(target.to(predicted), found, order)
 
 
-class SizeLevelLoss(nn.Module):
-    r"""Cross-entropy with the level set of the prediction that has the known size.
-
-    A size says how large an object is, not where. The prediction says where, and how large to cut it: of all its level
-    sets :math:`\{p > t\}` this loss takes the one whose size is right, with t as near to 1/2 as that allows, and asks
-    the network for it. So the error in size falls by moving the boundary along the prediction's own level lines, and
-    the overlap follows. It regularises :class:`SizeLoss`, which moves single pixels, and finds objects that the network
-    overlooks, of which that loss knows nothing.
-
-    Parameters
-    ----------
-    measure
-        A measure of :class:`SizeLoss` that grows with the mask: ``"inscribed"``, ``"inscribed_euclidean"``, ``"area"``.
-    channels
-        Classes to supervise; default all but the background.
-    spacing
-        Pixel size in mm per spatial axis; default 1.
-    reduction
-        ``"mean"`` over the known sizes, ``"sum"``, or ``"none"`` for ``[B, len(channels)]``.
-
-    Raises
-    ------
-    InputError
-        Unknown option, or input whose type or shape does not fit.
-
-    Notes
-    -----
-    An image whose size is NaN (unknown) has loss 0 and is left out of the mean. Size 0 asks for an empty mask. A
-    constant prediction has no level set of a size between nothing and the image; the smaller error is taken.
-
-    Examples
-    --------
-    >>> logits = torch.full((1, 1, 9, 9), -3.0)
-    >>> logits[..., 2:7, 2:7] = -1.0  # 5 x 5 pixels that are more likely than the rest: inscribed size 6
-    >>> logits.requires_grad_()[0, 0, 4, 4].item()
-    -1.0
-    >>> SizeLevelLoss()(logits, torch.tensor([6.0])).backward()
-    >>> bool((logits.grad[..., 2:7, 2:7] < 0).all() and (logits.grad[..., 0, :] > 0).all())
-    True
-    """
-
-    def __init__(
-        self,
-        *,
-        measure: str = "inscribed",
-        channels: Sequence[int] | None = None,
-        spacing: Sequence[float] | float | None = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__()
-        if measure not in GROWING:
-            raise unknown("measure", measure, GROWING)
-        self.measure = measure
-        self.channels = channels
-        self.spacing = spacing
-        self.reduction = _inputs.check_reduction(reduction)
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of ``logits [B, K, *spatial]`` and sizes ``[B, C]`` or intervals ``[B, C, 2]``, as floats."""
-        channels = _inputs.check_channels(self.channels, _inputs.class_count(logits))
-        spacing = check_spacing(self.spacing, logits.ndim - 2)
-        predicted = _inputs.take_channels(_inputs.class_probabilities(logits), channels)
-        low, high = read_sizes(target.to(predicted), self.measure, predicted.shape[0], len(channels), len(spacing))
-        fields, low, high = predicted.flatten(0, 1), low.flatten(), high.flatten()
-        known = ~(low.isnan() | high.isnan())
-        levels = _levels(
-            fields.detach(), low.masked_fill(~known, 0), high.masked_fill(~known, 0), spacing, self.measure
-        )
-        wanted = (fields.detach() > levels.reshape(-1, *(1,) * len(spacing))).to(fields)
-        errors = nn.functional.binary_cross_entropy(fields.clamp(0, 1), wanted, reduction="none").flatten(1).mean(1)
-        values = errors.masked_fill(~known, 0.0).reshape(predicted.shape[:2])
-        if self.reduction == "mean":
-            return values.sum() / known.sum().clamp(min=1)
-        return _inputs.reduce_values(values, self.reduction)
-
-    def extra_repr(self) -> str:
-        """Name the options that decide what is computed."""
-        return f"measure={self.measure!r}"
-
-
-def _levels(fields: Tensor, low: Tensor, high: Tensor, spacing: Spacing, measure: str) -> Tensor:
-    """Return the thresholds [N] of fields [N, *spatial] at which the size lies in [low, high], nearest to 1/2."""
-    column = (-1, *(1,) * len(spacing))
-
-    def last(large_enough: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """Return an interval [N] with the largest logit at which the size is large enough, by bisection."""
-        below, above = torch.full_like(low, -_LARGEST_LOGIT), torch.full_like(low, _LARGEST_LOGIT)
-        for _ in range(_BISECTIONS):
-            middle = (below + above) / 2
-            masks = fields > torch.sigmoid(middle).reshape(column)
-            passed = large_enough(_sizes_of(masks, spacing, measure).to(low))
-            below, above = torch.where(passed, middle, below), torch.where(passed, above, middle)
-        return below, above
-
-    _, first = last(lambda sizes: sizes > high)
-    end, _ = last(lambda sizes: sizes >= low)
-    half = torch.zeros_like(low)
-    return torch.sigmoid(torch.where(first <= end, half.maximum(first).minimum(end), (first + end) / 2))
-
-
-def _sizes_of(masks: Tensor, spacing: Spacing, measure: str) -> Tensor:
-    """Return the sizes [N] of masks [N, *spatial]."""
-    if measure == "area":
-        return masks.flatten(1).sum(1) * float(np.prod(spacing))
-    sizes: Tensor = _mask_sizes(masks, list(spacing), measure)[:, 0]
-    return sizes
-
-
-def read_sizes(target: Tensor, measure: str, batch: int, objects: int, dims: int) -> tuple[Tensor, Tensor]:
-    """Return the lower and upper ends [B, C, M] of sizes as :meth:`SizeLoss.forward` takes them.
-
-    Raises
-    ------
-    InputError
-        Another shape, or an interval whose ends are in the wrong order.
-    """
-    values = dims if measure in VECTORS else 1
-    shape = (batch, objects, dims) if measure in VECTORS else (batch, objects)
-    accepted = [shape, (*shape, 2)]
-    if objects == 1:
-        accepted += [(batch, *shape[2:]), (batch, *shape[2:], 2)]
-    if tuple(target.shape) not in accepted:
-        raise InputError(
-            f"sizes must have shape {' or '.join(map(str, accepted))} for the measure {measure!r} and "
-            f"{objects} object{'s' if objects > 1 else ''} per image; got {tuple(target.shape)}"
-        )
-    is_interval = tuple(target.shape) in accepted[1::2]
-    ends = target if is_interval else target[..., None].expand(*target.shape, 2)
-    low, high = ends.reshape(batch, objects, values, 2).unbind(-1)
-    if not torch.compiler.is_compiling() and bool((low > high).any()):
-        raise InputError("sizes must be intervals with a lower and an upper end, in this order")
-    return low, high
-
-
-def _excess(sizes: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Return how far sizes lie outside their interval, 0 inside."""
-    return (sizes - high).clamp(min=0) + (low - sizes).clamp(min=0)
-
-
-def _expected_area_error(fields: Tensor, low: Tensor, high: Tensor, spacing: Spacing) -> Tensor:
-    """Return E[excess²] of the area of random masks [N, *spatial], [N, 1]; exact where low = high."""
-    pixel = float(np.prod(spacing))
-    flat = fields.flatten(1)
-    mean = flat.sum(1, keepdim=True) * pixel
-    spread = ((flat * (1 - flat)).sum(1, keepdim=True).clamp(min=1e-12)) ** 0.5 * pixel
-    beyond = []
-    for gap, open_end in ((mean - high, high == torch.inf), (low - mean, low == -torch.inf)):
-        z = gap.masked_fill(open_end, 0.0) / spread
-        density = torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-        part = spread**2 * ((z**2 + 1) * torch.special.ndtr(z) + z * density)
-        beyond.append(part.masked_fill(open_end, 0.0))
-    return torch.stack(beyond).sum(0)
-
-
-def _moments(fields: Tensor, measure: str, spacing: Spacing) -> Tensor:
-    """Return the mean position or its standard deviation along each axis, [N, dims], of weights [N, *spatial]."""
-    weights = fields + 1e-6 / fields[0].numel()  # an empty field is like a constant one
-    total = weights.flatten(1).sum(1)
-    result = []
-    for axis, step in enumerate(spacing):
-        along = weights.flatten(2).sum(2) if axis == 0 else weights.movedim(axis + 1, 1).flatten(2).sum(2)
-        places = torch.arange(along.shape[1], device=fields.device, dtype=fields.dtype) * step
-        mean = (along * places).sum(1) / total
-        if measure == "spread":
-            variance = (along * (places - mean[:, None]) ** 2).sum(1) / total
-            mean = (variance + 1e-12).sqrt()
-        result.append(mean)
-    return torch.stack(result, dim=1)
-
-
 def _numbered(parts: Tensor, count: int) -> Tensor:
     """Return indicators [B, count, *spatial] of the numbers 1 ... count."""
-    numbers = torch.arange(1, count + 1, device=parts.device).view(1, -1, *([1] * (parts.ndim - 1)))
-    return parts[:, None] == numbers
+    return _inputs.one_hot(parts, range(1, count + 1), torch.bool)
 
 
 def _components(masks: Tensor) -> tuple[Tensor, int]:
@@ -527,56 +318,3 @@ def _matched_sizes(target: Tensor, found: Tensor, order: Tensor) -> Tensor:
     some = ~ends.isnan().any(-1).all(1)
     surplus = ends.isnan().any(-1) & some[:, None] & (found.gather(1, order) > 0)
     return ends.masked_fill(surplus[..., None], 0.0)
-
-
-@torch.library.custom_op("shapewright::mask_sizes", mutates_args=())
-def _mask_sizes(masks: Tensor, spacing: list[float], measure: str) -> Tensor:
-    """Return the sizes [N, M] of masks [N, *spatial]."""
-    sizes, _ = SAMPLED[measure]
-    return torch.from_numpy(sizes(masks.cpu().numpy(), tuple(spacing)).copy()).to(masks.device)
-
-
-@_mask_sizes.register_fake
-def _(masks: Tensor, spacing: list[float], measure: str) -> Tensor:
-    return masks.new_empty((len(masks), len(spacing) if measure in VECTORS else 1), dtype=torch.float32)
-
-
-@torch.library.custom_op("shapewright::flip_errors", mutates_args=())
-def _flip_errors(
-    probabilities: Tensor, drawn: Tensor, bounds: Tensor, spacing: list[float], measure: str
-) -> tuple[Tensor, Tensor]:
-    """Return the squared errors of random masks [N, M], and their estimated slopes [N, M, *spatial].
-
-    ``drawn`` holds uniform numbers [samples, N, *spatial], ``bounds`` the lower and the upper ends of the sizes divided
-    by their units, and the units, [3, N, M].
-    """
-    sizes_of, flips_of = SAMPLED[measure]
-    low, high, unit = bounds.cpu().numpy()
-    expand = (..., *(None,) * len(spacing))
-    errors, slopes = 0.0, 0.0
-    for uniform in drawn:
-        masks = (uniform < probabilities).cpu().numpy()
-        sizes = sizes_of(masks, tuple(spacing)) / unit
-        flips = flips_of(masks, tuple(spacing)) / unit[expand]
-        error = np.maximum(np.maximum(sizes - high, low - sizes), 0) ** 2
-        flipped = np.maximum(np.maximum(flips - high[expand], low[expand] - flips), 0) ** 2
-        change = flipped - error[expand]
-        errors = errors + error
-        slopes = slopes + np.where(masks[:, None], -change, change)
-    device = probabilities.device
-    means = (np.asarray(total / len(drawn), np.float32) for total in (errors, slopes))
-    first, second = (torch.from_numpy(mean).to(device) for mean in means)
-    return first, second
-
-
-@_flip_errors.register_fake
-def _(
-    probabilities: Tensor,
-    drawn: Tensor,  # noqa: ARG001
-    bounds: Tensor,
-    spacing: list[float],  # noqa: ARG001
-    measure: str,  # noqa: ARG001
-) -> tuple[Tensor, Tensor]:
-    count, *spatial = probabilities.shape
-    values = bounds.shape[2]
-    return bounds.new_empty((count, values)), bounds.new_empty((count, values, *spatial))

@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from shapewright.data.kinds import Kind
 from shapewright.errors import unknown
-
-Preset = Literal["default", "fast", "toy", "paper"]
 
 
 @dataclass(frozen=True)

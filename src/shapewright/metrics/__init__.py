@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from shapewright.metrics.boundary import boundary_iou as boundary_iou
     from shapewright.metrics.combined import hvsmr_score as hvsmr_score
     from shapewright.metrics.evaluation import evaluate as evaluate
+    from shapewright.metrics.instances import aggregated_jaccard as aggregated_jaccard
+    from shapewright.metrics.instances import object_dice as object_dice
     from shapewright.metrics.lesions import LesionScores as LesionScores
     from shapewright.metrics.lesions import SliceDice as SliceDice
     from shapewright.metrics.lesions import TrivialFloor as TrivialFloor
@@ -44,6 +46,7 @@ _MODULES = {
     "boundary": ("boundary_iou",),
     "combined": ("hvsmr_score",),
     "evaluation": ("evaluate",),
+    "instances": ("aggregated_jaccard", "object_dice"),
     "lesions": ("LesionScores", "SliceDice", "TrivialFloor", "lesion_scores", "slice_dice", "trivial_floor"),
     "overlap": ("dice", "iou", "volume", "volume_error_percent"),
     "registry": ("METRICS", "Metric"),

@@ -1,5 +1,6 @@
 """Exact dilation and erosion of packed images."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -20,14 +21,12 @@ from shapewright.boolean._blocks import (
 )
 from shapewright.boolean._jit import for_each_block, kernel
 from shapewright.boolean.packed import PackedImage
-from shapewright.morphology._plan import ADD, ADD_SHIFTED, RESULT, SOURCE, plan, step_table
+from shapewright.morphology._plan import ADD, PAIR, RESULT, SOURCE, plan, step_table
 from shapewright.morphology.elements import Offsets
 
 Words = NDArray[np.uint64]
 Pixels = NDArray[np.uint8]
 
-_NO_WORDS = np.empty((0, 0, 0, 0), np.uint64)
-_NO_PIXELS = np.empty(0, np.uint8)
 _THREADED_WORK = 1 << 20  # words times passes; below, starting threads costs more than the work
 
 
@@ -38,9 +37,13 @@ def union_of_shifts(image: PackedImage, offsets: Offsets, *, outside: bool, comp
     """
     out = np.empty_like(image.words)
     planes = as_planes(image.shape, image.spatial_dims)
-    rows = (*planes[:3], image.words.shape[-1])
-    words = image.words.reshape(rows), out.reshape(rows)
-    _apply(offsets, planes, words, (_NO_PIXELS, _NO_PIXELS), outside, complement)
+    if 0 not in planes:
+        words, goal = image.words.reshape(*planes[:3], -1), out.reshape(*planes[:3], -1)
+        sizes, steps = _prepared(offsets, planes)
+        beyond = outside != complement
+        _for_each_block(
+            lambda *units: _run_words(words, goal, steps, sizes, beyond, complement, *units), planes, sizes, steps
+        )
     return image.with_words(out)
 
 
@@ -49,30 +52,25 @@ def union_of_shifts_of_pixels(
 ) -> NDArray[np.bool_]:
     """Do the same from and to boolean arrays, packing each block as it is loaded."""
     out = aligned_pixels(image.shape)
-    pixels = np.ascontiguousarray(image).reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8)
     planes = as_planes(image.shape, offsets.spatial_dims)
-    _apply(offsets, planes, (_NO_WORDS, _NO_WORDS), pixels, outside, complement)
+    if 0 not in planes:
+        pixels, goal = np.ascontiguousarray(image).reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8)
+        sizes, steps = _prepared(offsets, planes)
+        beyond = outside != complement
+        _for_each_block(
+            lambda *units: _run_pixels(pixels, goal, planes, steps, sizes, beyond, complement, *units),
+            planes,
+            sizes,
+            steps,
+        )
     return out
 
 
-def _apply(
-    offsets: Offsets,
-    planes: tuple[int, int, int, int],
-    words: tuple[Words, Words],
-    pixels: tuple[Pixels, Pixels],
-    outside: bool,
-    complement: bool,
+def _for_each_block(
+    run: Callable[[int, int], None], planes: tuple[int, int, int, int], sizes: Cut, steps: NDArray[np.int64]
 ) -> None:
-    """Run the passes of an element on all blocks, from words to words or from pixels to pixels."""
-    if 0 in planes:
-        return
-    sizes, steps = _prepared(offsets, planes)
     work = sizes.size * sizes.blocks * planes[0] * len(steps)
-    for_each_block(
-        lambda *units: _run(*words, *pixels, planes, steps, sizes, outside != complement, complement, *units),
-        planes[0] * sizes.blocks,
-        None if work > _THREADED_WORK else 1,
-    )
+    for_each_block(run, planes[0] * sizes.blocks, None if work > _THREADED_WORK else 1)
 
 
 @lru_cache(maxsize=256)
@@ -83,48 +81,54 @@ def _prepared(offsets: Offsets, planes: tuple[int, int, int, int]) -> tuple[Cut,
     return sizes, step_table(plan(points), sizes)
 
 
+# Two kernels and not one, so that a first call compiles only what it needs. ``beyond`` is the value outside the image
+# after complementing.
+
+
 @kernel
-def _run(
-    words: Words,
-    out_words: Words,
-    pixels: Pixels,
-    out_pixels: Pixels,
-    shape: Any,
-    steps: Any,
-    cut: Cut,
-    beyond: bool,
-    flip: bool,
-    first: int,
-    last: int,
-) -> None:
-    """Run the passes on the blocks ``first`` to ``last``; ``beyond`` is the value outside after complementing."""
-    size = cut.size
-    buffers = np.empty((max(steps[:, 1].max(), RESULT) + 1) * size, np.uint64)
-    start, stop = inner_range(cut)
+def _run_words(words: Words, out: Words, steps: Any, cut: Cut, beyond: bool, flip: bool, first: int, last: int) -> None:
+    """Run the passes on the blocks ``first`` to ``last``, from words to words."""
+    buffers = np.empty((max(steps[:, 1].max(), RESULT) + 1) * cut.size, np.uint64)
+    source = buffers[SOURCE * cut.size : (SOURCE + 1) * cut.size]
+    result = buffers[RESULT * cut.size : (RESULT + 1) * cut.size]
     for unit in range(first, last):
-        block = buffers[SOURCE * size : (SOURCE + 1) * size]
-        continues = unit > first and unit % cut.blocks != 0
-        if pixels.size:
-            load_bits(pixels, shape, unit, cut, beyond, flip, continues, block)
+        load_words(words, unit, cut, beyond, flip, unit > first and unit % cut.blocks != 0, source)
+        _passes(buffers, steps, cut)
+        store_words(result, unit, cut, flip, out)
+
+
+@kernel
+def _run_pixels(
+    pixels: Pixels, out: Pixels, shape: Any, steps: Any, cut: Cut, beyond: bool, flip: bool, first: int, last: int
+) -> None:
+    """Run the passes on the blocks ``first`` to ``last``, from pixels to pixels."""
+    buffers = np.empty((max(steps[:, 1].max(), RESULT) + 1) * cut.size, np.uint64)
+    source = buffers[SOURCE * cut.size : (SOURCE + 1) * cut.size]
+    result = buffers[RESULT * cut.size : (RESULT + 1) * cut.size]
+    for unit in range(first, last):
+        load_bits(pixels, shape, unit, cut, beyond, flip, unit > first and unit % cut.blocks != 0, source)
+        _passes(buffers, steps, cut)
+        store_bits(result, unit, cut, flip, out, shape)
+
+
+@kernel
+def _passes(buffers: Any, steps: Any, cut: Cut) -> None:
+    """Compute the result's buffer from the source's."""
+    size = cut.size
+    start, stop = inner_range(cut)
+    result = buffers[RESULT * size : (RESULT + 1) * size]
+    kept = np.uint64(0)  # the first addition overwrites what the block before has left
+    for s in range(steps.shape[0]):
+        source = buffers[steps[s, 2] * size : (steps[s, 2] + 1) * size]
+        if steps[s, 0] == PAIR:
+            target = buffers[steps[s, 1] * size : (steps[s, 1] + 1) * size]
+            _pair(source, target, steps[s, 4], steps[s, 5])
+            continue
+        if steps[s, 0] == ADD:
+            _add(source, result, steps[s, 3], steps[s, 4:], start, stop, kept)
         else:
-            load_words(words, unit, cut, beyond, flip, continues, block)
-        result = buffers[RESULT * size : (RESULT + 1) * size]
-        kept = np.uint64(0)  # the first addition overwrites what the block before has left
-        for s in range(steps.shape[0]):
-            source = buffers[steps[s, 2] * size : (steps[s, 2] + 1) * size]
-            if steps[s, 0] == ADD:
-                _add(source, result, steps[s, 3], steps[s, 4:], start, stop, kept)
-                kept = ~np.uint64(0)
-            elif steps[s, 0] == ADD_SHIFTED:
-                _add_shifted(source, result, steps[s, 4], steps[s, 5], start, stop, kept)
-                kept = ~np.uint64(0)
-            else:
-                target = buffers[steps[s, 1] * size : (steps[s, 1] + 1) * size]
-                _pair(source, target, steps[s, 4], steps[s, 5])
-        if pixels.size:
-            store_bits(result, unit, cut, flip, out_pixels, shape)
-        else:
-            store_words(result, unit, cut, flip, out_words)
+            _add_shifted(source, result, steps[s, 4], steps[s, 5], start, stop, kept)
+        kept = ~np.uint64(0)
 
 
 @kernel

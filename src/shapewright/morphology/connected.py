@@ -122,7 +122,9 @@ def area_opening(image: Array, area: int, *, connectivity: int | None = None, sp
     dims = check_spatial_dims(spatial_dims, shape_of(image, "image"))
     steps = _steps(dims, connectivity)
     inside = as_binary(image, "image")
-    return same_kind(_flooded(np.zeros_like(inside), inside, dims, steps, keep_from=area), image)
+    if isinstance(area, bool) or not isinstance(area, int | np.integer) or area < 0:
+        raise InputError(f"area must be a whole number of pixels, at least 0; got {area!r}")
+    return same_kind(_flooded(np.zeros_like(inside), inside, dims, steps, keep_from=max(int(area), 1)), image)
 
 
 @lru_cache(maxsize=8)
@@ -225,7 +227,9 @@ def _grey_reconstruction(marker: Any, mask: Any, dims: int, steps: tuple[tuple[i
 
 
 def _computable(image: AnyArray) -> AnyArray:
-    return image.detach().double() if is_tensor(image) else image  # type: ignore[union-attr]
+    if is_tensor(image):
+        return image.detach().double()  # type: ignore[union-attr]
+    return image.astype(np.float64, copy=False)  # type: ignore[union-attr]
 
 
 def _gathered(marker: Any, mask: Any, sources: NDArray[np.int64]) -> Any:

@@ -6,7 +6,7 @@ Radii are physical: with ``spacing`` an element covers the same millimetres alon
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -128,7 +128,7 @@ def line(length: int, direction: float | Sequence[float] = 0.0) -> Element:
     >>> line(5).shape, line(5, (1, 0, 0)).shape
     ((1, 5), (5, 1, 1))
     """
-    if length < 1 or length % 2 == 0:
+    if not isinstance(length, int | np.integer) or length < 1 or length % 2 == 0:
         raise InputError(f"length must be a positive odd number of pixels; got {length}")
     if isinstance(direction, int | float):
         angle = math.radians(direction)
@@ -206,11 +206,59 @@ def _distances(radius: float, spatial_dims: int, spacing: Spacing) -> list[NDArr
     """Return the physical coordinates along each axis, up to the radius, ready to broadcast."""
     if spatial_dims not in (2, 3):
         raise InputError(f"spatial_dims must be 2 or 3; got {spatial_dims}")
-    if not (np.isfinite(radius) and radius >= 0):
-        raise InputError(f"radius must be a number of at least 0; got {radius}")
+    if not (isinstance(radius, int | float | np.number) and np.isfinite(radius) and radius >= 0):
+        raise InputError(f"radius must be a number of at least 0; got {radius!r}")
     sizes = check_spacing(spacing, spatial_dims)
     axes = []
     for size in sizes:
         reach = math.floor(radius / size * (1 + _TOLERANCE) + _TOLERANCE)
         axes.append(np.arange(-reach, reach + 1) * size)
     return list(np.meshgrid(*axes, indexing="ij", sparse=True))
+
+
+def trimmed(element: Element) -> Element:
+    """Return an element without the outer layers that are empty on both sides."""
+    inside = []
+    for axis, size in enumerate(element.shape):
+        used = np.flatnonzero(element.any(axis=tuple(other for other in range(element.ndim) if other != axis)))
+        reach = int(np.abs(used - size // 2).max())
+        inside.append(slice(size // 2 - reach, size // 2 + reach + 1))
+    return element[tuple(inside)]
+
+
+def element_name(element: Element) -> str | None:
+    """Return the call that makes an element, such as ``ball(3)``, or None where it has no name.
+
+    Examples
+    --------
+    >>> element_name(line(7)), element_name(np.eye(5, dtype=bool)), element_name(np.eye(3, 5, dtype=bool))
+    ('line(7)', 'line(5, 315)', None)
+    """
+    core = trimmed(element)
+    for name, make in _named_elements(core):
+        candidate = make()
+        if np.array_equal(candidate, core):
+            return name
+    return None
+
+
+def _named_elements(element: Element) -> Iterable[tuple[str, Callable[[], Element]]]:
+    dims = element.ndim
+    rank = "" if dims == 2 else ", 3"
+    reach = max(element.shape) // 2
+    for maker in (ball, box, cross, diamond):
+        yield f"{maker.__name__}({reach}{rank})", lambda maker=maker: maker(reach, dims)  # type: ignore[misc]
+    for squared in range(reach * reach, (reach + 1) ** 2):
+        radius = f"{squared**0.5:.4g}"
+        yield f"ball({radius}{rank})", lambda radius=radius: ball(float(radius), dims)  # type: ignore[misc]
+    length = max(element.shape)
+    if dims == 2:
+        for angle in (0, 90, 45, 315):
+            argument = f", {angle}" if angle else ""
+            yield f"line({length}{argument})", lambda angle=angle: line(length, angle)  # type: ignore[misc]
+        diagonals = f"line({length}, 45) | line({length}, 315)"
+        yield diagonals, lambda: line(length, 45) | line(length, 315)
+    else:
+        for axis in range(3):
+            vector = tuple(int(other == axis) for other in range(3))
+            yield f"line({length}, {vector})", lambda vector=vector: line(length, vector)  # type: ignore[misc]

@@ -6,6 +6,7 @@ and 1 both agree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -61,7 +62,7 @@ def grey_dilation(
     array([[0.7, 0.7, 0.7, 0.2]])
     """
     offsets = element_offsets(footprint, origin).mirrored
-    _check(image, offsets)
+    _check(image, offsets, outside)
     return repeat(lambda part: _largest(part, offsets, outside), image, iterations)
 
 
@@ -82,11 +83,11 @@ def grey_erosion(
     array([[0.5, 0.2, 0.2, 0.2]])
     """
     offsets = element_offsets(footprint, origin)
-    _check(image, offsets)
+    _check(image, offsets, outside)
     return repeat(lambda part: -_largest(-part, offsets, -outside), image, iterations)
 
 
-def _check(image: Any, offsets: Offsets) -> None:
+def _check(image: Any, offsets: Offsets, outside: float) -> None:
     if not is_floating(image):
         raise InputError(
             "image of a greyscale operator must be floating point; binary images have erosion and dilation"
@@ -95,6 +96,8 @@ def _check(image: Any, offsets: Offsets) -> None:
         raise InputError(
             f"image must have at least the footprint's {offsets.spatial_dims} axes; got shape {tuple(image.shape)}"
         )
+    if math.isnan(outside) or bool((image != image).any()):
+        raise InputError("image and outside of a greyscale operator must not be NaN: it has no place in an order")
 
 
 def _largest(image: Any, offsets: Offsets, outside: float) -> Any:
@@ -149,12 +152,12 @@ def _run(
             at = np.uint64(base)
             for i in range(np.uint64(CHUNK)):
                 best[i] = -np.inf
-                result[at + i] = beyond
+                result[at + i] = -1
             for distance in distances:
                 source = np.uint64(base + distance)
                 for i in range(np.uint64(CHUNK)):
                     value = flat[source + i]
-                    is_larger = value > best[i]
+                    is_larger = value > best[i] or result[at + i] < 0  # or the first
                     best[i] = value if is_larger else best[i]
                     result[at + i] = number[source + i] if is_larger else result[at + i]
         store_pixels(result, unit, cut, out)

@@ -285,7 +285,7 @@ def _dilate(image: Image, offsets: Offsets, outside: float) -> Image:
 
 def _on_either(step: Any, image: Image, offsets: Offsets, outside: float, iterations: int | None) -> Image:
     """Apply a step to a packed or a floating-point image; pack and unpack a binary one."""
-    check_outside(outside)
+    check_outside(outside, image)
     spatial_dims = offsets.spatial_dims
     if len(shape_of(image, "image")) < spatial_dims:
         raise InputError(
@@ -311,7 +311,9 @@ def _on_either(step: Any, image: Image, offsets: Offsets, outside: float, iterat
 def _on_packed(operator: Callable[..., Image], image: Image, footprint: AnyArray, **options: Any) -> Image:
     """Pack a binary image once for an operator of several steps, and unpack its result."""
     binary = as_binary(image, "image")
-    return same_kind(operator(_packed(binary, len(footprint.shape)), footprint, **options).unpack(), image)
+    return same_kind(
+        operator(_packed(binary, len(shape_of(footprint, "footprint"))), footprint, **options).unpack(), image
+    )
 
 
 def _packed(binary: NDArray[np.bool_], spatial_dims: int) -> PackedImage:

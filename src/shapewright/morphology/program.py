@@ -7,11 +7,10 @@ plain NumPy source and to ONNX; none of it needs torch.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from shapewright.arrays import as_binary, same_kind
 from shapewright.boolean.packed import PackedImage, pack
 from shapewright.errors import InputError, unknown
-from shapewright.morphology import elements
+from shapewright.morphology.elements import Element as Element
+from shapewright.morphology.elements import element_name as element_name
 from shapewright.morphology.operators import dilation, erosion
 
 Operation = Literal[
@@ -33,10 +33,8 @@ Operation = Literal[
     "complement",
     "subsample",
 ]
-Element = NDArray[np.bool_]
 _OPERATIONS: tuple[Operation, ...] = get_args(Operation)
-_WITH_ELEMENT = ("dilation", "erosion", "anti_dilation", "anti_erosion")
-_FORMAT, _VERSION = "shapewright program", 1
+WITH_ELEMENT = ("dilation", "erosion", "anti_dilation", "anti_erosion")
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +157,7 @@ class Program:
             raise InputError(f"node {number}: {node.operation} has {len(arguments)} arguments")
         if not all(0 <= argument < number for argument in arguments):
             raise InputError(f"node {number}: arguments must be nodes before it; got {arguments}")
-        if node.operation in _WITH_ELEMENT:
+        if node.operation in WITH_ELEMENT:
             if node.element is None or node.element.ndim != self.spatial_dims or not node.element.any():
                 raise InputError(f"node {number}: {node.operation} needs a {self.spatial_dims}D element that is set")
             if any(size % 2 == 0 for size in node.element.shape):
@@ -190,7 +188,7 @@ class Program:
         ----------
         image
             bool, or integers 0 and 1, ``[..., C, *spatial]``; a program of one channel and one output takes
-            ``[*spatial]`` as well. NumPy array, torch tensor or packed image.
+            ``[..., *spatial]`` as well. NumPy array, torch tensor or packed image (with its channels).
 
         Returns
         -------
@@ -204,16 +202,17 @@ class Program:
         if isinstance(image, PackedImage):
             return self._packed(image)
         binary = as_binary(image, "image")
-        plain = binary.ndim == self.spatial_dims and self.channels == 1
+        axis = binary.ndim - self.spatial_dims - 1
+        plain = self.channels == len(self.outputs) == 1 and (axis == -1 or (axis >= 0 and binary.shape[axis] != 1))
         if plain:
-            binary = binary[None]
+            binary = np.expand_dims(binary, axis + 1)
         if binary.ndim <= self.spatial_dims:
             raise InputError(
                 f"image must have shape [..., {self.channels}, *spatial] with {self.spatial_dims} spatial axes; got "
                 f"{binary.shape}"
             )
         result = self._packed(pack(binary, spatial_dims=self.spatial_dims)).unpack()
-        return same_kind(result[0] if plain and len(self.outputs) == 1 else result, image)
+        return same_kind(result.squeeze(axis + 1) if plain else result, image)
 
     def _packed(self, image: PackedImage) -> PackedImage:
         axis = len(image.shape) - self.spatial_dims - 1
@@ -309,11 +308,15 @@ class Program:
         Copies, double complements, repeated nodes and nodes that no output needs go; complements move to the end,
         which turns two anti-dilations into a dilation and an erosion.
         """
-        return _Simplifier(self).program()
+        from shapewright.morphology._program_simplify import simplified
+
+        return simplified(self)
 
     def __str__(self) -> str:
         """Return the program as text, simplified; elements without a name are drawn below."""
-        return _Printer(self.simplified()).text()
+        from shapewright.morphology._program_text import text
+
+        return text(self.simplified())
 
     def save(self, path: str | Path) -> None:
         """Write the program as JSON; neurons with their weights are kept."""
@@ -321,15 +324,9 @@ class Program:
 
     def to_json(self) -> str:
         """Return the program as JSON text."""
-        content = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "spatial_dims": self.spatial_dims,
-            "channels": self.channels,
-            "outputs": list(self.outputs),
-            "nodes": [_node_to_json(node) for node in self.nodes],
-        }
-        return json.dumps(content, separators=(",", ":"))
+        from shapewright.morphology._program_json import to_json
+
+        return to_json(self)
 
     @classmethod
     def load(cls, path: str | Path) -> Program:
@@ -349,18 +346,9 @@ class Program:
     @classmethod
     def from_json(cls, text: str, name: str = "the text") -> Program:
         """Read the text that :meth:`to_json` wrote; ``name`` is what messages call it."""
-        try:
-            content = json.loads(text)
-            if not isinstance(content, dict) or content.get("format") != _FORMAT:
-                raise InputError(f"{name} is not a program: it lacks 'format': '{_FORMAT}'")
-            if content["version"] != _VERSION:
-                raise InputError(f"{name} has version {content['version']}; this release reads version {_VERSION}")
-            nodes = [_node_from_json(entry) for entry in content["nodes"]]
-            return cls(nodes, content["outputs"], content["channels"], content["spatial_dims"])
-        except InputError:
-            raise
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise InputError(f"{name} is not a program: {type(error).__name__} {error}") from error
+        from shapewright.morphology._program_json import from_json
+
+        return from_json(text, name)
 
     def to_numpy_source(self) -> str:
         """Return Python source with a function ``run(image)`` that needs nothing but NumPy.
@@ -407,7 +395,7 @@ class Program:
 
 def _run(node: Node, values: Sequence[PackedImage]) -> PackedImage:
     first = values[0]
-    if node.operation in _WITH_ELEMENT:
+    if node.operation in WITH_ELEMENT:
         assert node.element is not None
         operator = dilation if node.operation.endswith("dilation") else erosion
         result: PackedImage = operator(first, node.element, outside=node.outside)
@@ -420,283 +408,3 @@ def _run(node: Node, values: Sequence[PackedImage]) -> PackedImage:
     for value in values[1:]:
         first = first | value if node.operation == "union" else first & value
     return first
-
-
-def _node_to_json(node: Node) -> dict[str, Any]:
-    entry: dict[str, Any] = {"operation": node.operation}
-    if node.arguments:
-        entry["arguments"] = list(node.arguments)
-    if node.element is not None:
-        entry["element"] = {"shape": list(node.element.shape), "pixels": np.flatnonzero(node.element).tolist()}
-        entry["outside"] = int(node.outside)
-    if node.operation in ("input", "subsample"):
-        entry["number"] = node.number
-    if node.neuron is not None:
-        neuron = node.neuron
-        entry["neuron"] = {
-            "name": neuron.name,
-            "exact": neuron.exact,
-            "distance": neuron.distance,
-            "bias": neuron.bias,
-            "scale": neuron.scale,
-            "shape": list(neuron.weights.shape),
-            "weights": [float(f"{weight:.6g}") for weight in neuron.weights.reshape(-1).tolist()],
-        }
-    return entry
-
-
-def _node_from_json(entry: Mapping[str, Any]) -> Node:
-    element = neuron = None
-    if "element" in entry:
-        shape = tuple(int(size) for size in entry["element"]["shape"])
-        flat = np.zeros(int(np.prod(shape)), np.bool_)
-        flat[entry["element"]["pixels"]] = True
-        element = flat.reshape(shape)
-    if "neuron" in entry:
-        kept = entry["neuron"]
-        weights = np.array(kept["weights"], np.float64).reshape(kept["shape"])
-        numbers = {name: float(kept[name]) for name in ("distance", "bias", "scale")}
-        neuron = Neuron(str(kept["name"]), bool(kept["exact"]), weights=weights, **numbers)
-    return Node(
-        entry["operation"],
-        tuple(int(number) for number in entry.get("arguments", ())),
-        element,
-        bool(entry.get("outside", 0)),
-        int(entry.get("number", 0)),
-        neuron,
-    )
-
-
-class _Signed(NamedTuple):
-    """A node of the new program, or its complement."""
-
-    number: int
-    complement: bool = False
-
-
-class _Simplifier:
-    """Rebuilds a program with complements as late as possible and equal nodes shared."""
-
-    def __init__(self, program: Program) -> None:
-        self.source = program
-        self.nodes: list[Node] = []
-        self.known: dict[tuple[Any, ...], int] = {}
-
-    def program(self) -> Program:
-        """Return the simplified program."""
-        needed = self.source._last_use()
-        found: dict[int, _Signed] = {}
-        for number, node in enumerate(self.source.nodes):
-            if number in needed:
-                found[number] = self._rebuilt(node, [found[argument] for argument in node.arguments])
-        outputs = [self._plain(found[number]) for number in self.source.outputs]
-        program = Program(self.nodes, outputs, self.source.channels, self.source.spatial_dims)
-        return _without_unused(program)
-
-    def _rebuilt(self, node: Node, arguments: Sequence[_Signed]) -> _Signed:
-        if node.operation == "input":
-            return _Signed(self._add(node))
-        first = arguments[0]
-        if node.operation == "complement":
-            return _Signed(first.number, not first.complement)
-        if node.operation in _WITH_ELEMENT:
-            return self._neighbourhood(node, first)
-        if node.operation == "subsample":
-            if node.number == 1:
-                return first
-            return _Signed(self._add(replace(node, arguments=(first.number,))), first.complement)
-        return self._combination(node, arguments)
-
-    def _neighbourhood(self, node: Node, first: _Signed) -> _Signed:
-        """Return a dilation or erosion; of a complement, the dual of what is complemented."""
-        assert node.element is not None
-        element = _trimmed(node.element)
-        anti = node.operation.startswith("anti")
-        if element.size == 1 and element.all():
-            return _Signed(first.number, first.complement != anti)
-        is_dilation = node.operation.endswith("dilation")
-        outside = node.outside
-        if first.complement:
-            is_dilation, outside, anti = not is_dilation, not outside, not anti
-            element = element[(slice(None, None, -1),) * element.ndim]
-        if not is_dilation and element.sum() == 1:  # one pixel: a shift, written as a dilation
-            is_dilation, element = True, element[(slice(None, None, -1),) * element.ndim]
-        operation: Operation = "dilation" if is_dilation else "erosion"
-        made = Node(operation, (first.number,), element, outside, neuron=node.neuron)
-        return _Signed(self._add(made), anti)
-
-    def _combination(self, node: Node, arguments: Sequence[_Signed]) -> _Signed:
-        unique = sorted(set(arguments))
-        if len(unique) == 1:
-            return unique[0]
-        union = node.operation == "union"
-        if all(argument.complement for argument in unique):
-            operation: Operation = "intersection" if union else "union"
-            return _Signed(self._add(Node(operation, tuple(argument.number for argument in unique))), True)
-        numbers = tuple(self._plain(argument) for argument in unique)
-        return _Signed(self._add(Node(node.operation, numbers, neuron=node.neuron)))
-
-    def _plain(self, value: _Signed) -> int:
-        return self._add(Node("complement", (value.number,))) if value.complement else value.number
-
-    def _add(self, node: Node) -> int:
-        element = None if node.element is None else (node.element.shape, node.element.tobytes())
-        key = (node.operation, node.arguments, element, node.outside, node.number)
-        if key not in self.known:
-            self.known[key] = len(self.nodes)
-            self.nodes.append(node)
-        return self.known[key]
-
-
-def _without_unused(program: Program) -> Program:
-    needed = sorted(program._last_use())
-    place = {number: index for index, number in enumerate(needed)}
-    nodes = [
-        replace(program.nodes[number], arguments=tuple(place[a] for a in program.nodes[number].arguments))
-        for number in needed
-    ]
-    return Program(nodes, [place[number] for number in program.outputs], program.channels, program.spatial_dims)
-
-
-def _trimmed(element: Element) -> Element:
-    """Return an element without the outer layers that are empty on both sides."""
-    inside = []
-    for axis, size in enumerate(element.shape):
-        used = np.flatnonzero(element.any(axis=tuple(other for other in range(element.ndim) if other != axis)))
-        reach = int(np.abs(used - size // 2).max())
-        inside.append(slice(size // 2 - reach, size // 2 + reach + 1))
-    return element[tuple(inside)]
-
-
-def element_name(element: Element) -> str | None:
-    """Return the call that makes an element, such as ``ball(3)``, or None where it has no name.
-
-    Examples
-    --------
-    >>> element_name(elements.line(7)), element_name(np.eye(5, dtype=bool)), element_name(np.eye(3, 5, dtype=bool))
-    ('line(7)', 'line(5, 315)', None)
-    """
-    trimmed = _trimmed(element)
-    for name, make in _named_elements(trimmed):
-        candidate = make()
-        if candidate.shape == trimmed.shape and np.array_equal(candidate, trimmed):
-            return name
-    return None
-
-
-def _named_elements(element: Element) -> Iterable[tuple[str, Callable[[], Element]]]:
-    dims = element.ndim
-    rank = "" if dims == 2 else ", 3"
-    reach = max(element.shape) // 2
-    for maker in (elements.ball, elements.box, elements.cross, elements.diamond):
-        yield f"{maker.__name__}({reach}{rank})", lambda maker=maker: maker(reach, dims)  # type: ignore[misc]
-    for squared in range(reach * reach, (reach + 1) ** 2):
-        radius = f"{squared**0.5:.4g}"
-        yield f"ball({radius}{rank})", lambda radius=radius: elements.ball(float(radius), dims)  # type: ignore[misc]
-    length = max(element.shape)
-    if dims == 2:
-        for angle in (0, 90, 45, 315):
-            argument = f", {angle}" if angle else ""
-            yield f"line({length}{argument})", lambda angle=angle: elements.line(length, angle)  # type: ignore[misc]
-        diagonals = f"line({length}, 45) | line({length}, 315)"
-        yield diagonals, lambda: elements.line(length, 45) | elements.line(length, 315)
-    else:
-        for axis in range(3):
-            vector = tuple(int(other == axis) for other in range(3))
-            yield f"line({length}, {vector})", lambda vector=vector: elements.line(length, vector)  # type: ignore[misc]
-
-
-class _Printer:
-    """Writes a program as text."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.unnamed: list[Element] = []
-
-    def text(self) -> str:
-        """Return one line per output, lines before for what is used twice, and drawings of unnamed elements."""
-        program = self.program
-        uses = [0] * len(program.nodes)
-        for node in program.nodes:
-            for argument in node.arguments:
-                uses[argument] += 1
-        written: dict[int, str] = {}
-        lines: list[str] = []
-        for number, node in enumerate(program.nodes):
-            written[number] = self._expression(number, written)
-            if node.operation not in ("input", "complement") and uses[number] > 1 and not self._merged(number):
-                name = f"t{1 + sum(line.startswith('t') for line in lines)}"
-                lines.append(f"{name} = {written[number]}")
-                written[number] = name
-        names = ["y"] if len(program.outputs) == 1 else [f"y{k}" for k in range(len(program.outputs))]
-        lines += [f"{name} = {_bare(written[o])}" for name, o in zip(names, program.outputs, strict=True)]
-        for number, element in enumerate(self.unnamed, start=1):
-            lines += ["", f"E{number} ="]
-            planes = element if element.ndim == 3 else element[None]
-            drawn = ["\n".join("  " + "".join("#" if pixel else "." for pixel in row) for row in p) for p in planes]
-            lines.append("\n\n".join(drawn))
-        return "\n".join(lines)
-
-    def _expression(self, number: int, written: Mapping[int, str]) -> str:
-        node = self.program.nodes[number]
-        if node.operation == "input":
-            return "x" if self.program.channels == 1 else f"x{node.number}"
-        arguments = [written[argument] for argument in node.arguments]
-        if node.operation == "complement":
-            return f"~{arguments[0]}"
-        if node.operation in ("union", "intersection"):
-            return "(" + (" | " if node.operation == "union" else " & ").join(arguments) + ")"
-        if node.operation == "subsample":
-            return f"every({_bare(arguments[0])}, {node.number})"
-        assert node.element is not None
-        outside = ", outside=1" if node.outside else ""
-        if node.element.sum() == 1:
-            steps = tuple((np.argwhere(node.element)[0] - np.array(node.element.shape) // 2).tolist())
-            return f"shift({_bare(arguments[0])}, {steps}{outside})"
-        inner = self._inverse(number)
-        if inner is not None:
-            name = "opening" if node.operation == "dilation" else "closing"
-            source = written[self.program.nodes[inner].arguments[0]]
-            return f"{name}({_bare(source)}, {self._element(node.element)}{outside})"
-        return f"{node.operation}({_bare(arguments[0])}, {self._element(node.element)}{outside})"
-
-    def _inverse(self, number: int) -> int | None:
-        """Return the argument that makes a dilation an opening or an erosion a closing."""
-        node = self.program.nodes[number]
-        if node.operation not in ("dilation", "erosion"):
-            return None
-        inner = self.program.nodes[node.arguments[0]]
-        other = "erosion" if node.operation == "dilation" else "dilation"
-        fits = inner.operation == other and inner.outside == node.outside and _equal(inner.element, node.element)
-        return node.arguments[0] if fits else None
-
-    def _merged(self, number: int) -> bool:
-        """Say whether a node appears only inside openings and closings."""
-        users = [k for k, node in enumerate(self.program.nodes) if number in node.arguments]
-        return number not in self.program.outputs and all(self._inverse(user) == number for user in users)
-
-    def _element(self, element: Element) -> str:
-        name = element_name(element)
-        if name is not None:
-            return name
-        for number, known in enumerate(self.unnamed, start=1):
-            if _equal(known, element):
-                return f"E{number}"
-        self.unnamed.append(element)
-        return f"E{len(self.unnamed)}"
-
-
-def _bare(text: str) -> str:
-    """Return an expression without the parentheses around the whole."""
-    if not (text.startswith("(") and text.endswith(")")):
-        return text
-    depth = 0
-    for index, letter in enumerate(text):
-        depth += (letter == "(") - (letter == ")")
-        if depth == 0 and index < len(text) - 1:
-            return text
-    return text[1:-1]
-
-
-def _equal(a: Element | None, b: Element | None) -> bool:
-    return a is not None and b is not None and a.shape == b.shape and bool(np.array_equal(a, b))

@@ -77,6 +77,8 @@ def skeletonize(
         check_probabilities(image, "image")
         from shapewright.morphology import _soft_skeleton
 
+        if 0 in image.shape:
+            return image + 0
         layers = iterations or max(1, min(10, min(image.shape[-dims:]) // 4))
         return _soft_skeleton.soft_skeleton(image, dims, layers)
     return _thin_binary(image, dims, iterations, kind)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from shapewright.networks.additive_unet import AdditiveUNet as AdditiveUNet
     from shapewright.networks.affine_flow import AffineFlow as AffineFlow
     from shapewright.networks.bimonn import BiMoNN as BiMoNN
+    from shapewright.networks.bimonn import BiMoNNClassifier as BiMoNNClassifier
     from shapewright.networks.binarization import binarize as binarize
     from shapewright.networks.box_flow import BoxFlow as BoxFlow
     from shapewright.networks.connected_region import ConnectedRegion as ConnectedRegion
@@ -22,6 +23,7 @@ _MODULES = {
     "AdditiveUNet": "additive_unet",
     "AffineFlow": "affine_flow",
     "BiMoNN": "bimonn",
+    "BiMoNNClassifier": "bimonn",
     "BoxFlow": "box_flow",
     "ConnectedRegion": "connected_region",
     "Discriminator": "discriminator",
@@ -36,6 +38,7 @@ __all__ = [
     "AdditiveUNet",
     "AffineFlow",
     "BiMoNN",
+    "BiMoNNClassifier",
     "BoxFlow",
     "ConnectedRegion",
     "Discriminator",

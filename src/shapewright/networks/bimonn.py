@@ -1,12 +1,15 @@
 """BiMoNN: a stack of layers that learn set operators, and that become set morphology once trained."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from shapewright.errors import InputError
 from shapewright.layers.bise import BiSEL
+
+Item = TypeVar("Item")
 
 
 class BiMoNN(nn.Module):
@@ -17,7 +20,8 @@ class BiMoNN(nn.Module):
     channels
         Channels of the input, of every layer's output, the last being the result: ``(1, 1, 1)`` has two layers.
     kernel_size
-        Odd width of the structuring elements' support: one for all layers, or one per layer.
+        Odd width of the structuring elements' support: one for all layers, or one per layer, each a number or one per
+        axis.
     spatial_dims
         2 or 3.
     stride
@@ -30,7 +34,7 @@ class BiMoNN(nn.Module):
 
     References
     ----------
-    Aouad and Talbot, "Binary morphological neural network", DGMM 2022, definition 6.
+    Aouad and Talbot, "Binary multi-channel morphological neural network", DGMM 2022, definition 6.
 
     Examples
     --------
@@ -42,7 +46,7 @@ class BiMoNN(nn.Module):
     def __init__(
         self,
         channels: Sequence[int] = (1, 1, 1),
-        kernel_size: int | Sequence[int] = 7,
+        kernel_size: int | Sequence[int | Sequence[int]] = 7,
         spatial_dims: int = 2,
         stride: int | Sequence[int] = 1,
     ) -> None:
@@ -73,8 +77,54 @@ class BiMoNN(nn.Module):
             layer.lui.reset(generator, spread=0.05)
 
 
-def _one_per_layer(value: int | Sequence[int], count: int, name: str) -> tuple[int, ...]:
-    values = (value,) * count if isinstance(value, int) else tuple(value)
+def _one_per_layer(value: int | Sequence[Item], count: int, name: str) -> tuple[int | Item, ...]:
+    values: tuple[int | Item, ...] = (value,) * count if isinstance(value, int) else tuple(value)
     if len(values) != count:
         raise InputError(f"{name} must be one number, or one for each of the {count} layers; got {values}")
     return values
+
+
+class BiMoNNClassifier(nn.Module):
+    """Classify binary images by the areas of what set operators leave of them.
+
+    Layers that sub-sample shrink the image; the area of every output channel (its mean) goes into one linear layer.
+    Once binarised, the areas are counts of set bits: ``model.classify(binarize(model.features)(image))``.
+
+    Parameters
+    ----------
+    channels
+        As in :class:`BiMoNN`; the last are the features.
+    classes
+        Number of classes.
+    kernel_size, spatial_dims, stride
+        As in :class:`BiMoNN`; a stride of 2 by default.
+
+    Examples
+    --------
+    >>> model = BiMoNNClassifier((1, 4, 8), classes=10, kernel_size=5)
+    >>> model(torch.rand(3, 1, 28, 28)).shape
+    torch.Size([3, 10])
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        classes: int,
+        kernel_size: int | Sequence[int | Sequence[int]] = 7,
+        spatial_dims: int = 2,
+        stride: int | Sequence[int] = 2,
+    ) -> None:
+        super().__init__()
+        if classes < 2:
+            raise InputError(f"classes must be at least 2; got {classes}")
+        self.features = BiMoNN(channels, kernel_size, spatial_dims, stride)
+        self.head = nn.Linear(channels[-1], classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits ``[B, classes]`` of an image ``[B, C, *spatial]`` in [0, 1]."""
+        return self.classify(self.features(image))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return logits of features ``[B, K, *spatial]``, values in [0, 1] or bool."""
+        logits: Tensor = self.head(features.float().flatten(2).mean(dim=2))
+        return logits

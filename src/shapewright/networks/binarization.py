@@ -38,7 +38,7 @@ def binarize(model: BiMoNN | BiSEL, input_range: Range = _BINARY) -> Program:
 
     References
     ----------
-    Aouad and Talbot, "Binary morphological neural network", DGMM 2022, sections 2.2 and 2.4.
+    Aouad and Talbot, "Binary multi-channel morphological neural network", DGMM 2022, sections 2.2 and 2.4.
 
     Examples
     --------

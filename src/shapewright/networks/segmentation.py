@@ -10,9 +10,18 @@ from torch import Tensor, nn
 from shapewright.errors import InputError, unknown
 from shapewright.networks.config import NetworkConfig
 
-_MAX_DEPTH = {"light": 4, "unet": 5, "dynunet": 6, "fc_densenet": 7, "fcn8s": 5, "fcn8s_concat": 5, "additive": 4}
-_MIN_DEPTH = {"light": 2, "unet": 2, "dynunet": 3, "fc_densenet": 3, "fcn8s": 2, "fcn8s_concat": 2, "additive": 2}
-_WIDTH = {"light": 16, "unet": 16, "dynunet": 32, "fc_densenet": 12, "fcn8s": 16, "fcn8s_concat": 16, "additive": 16}
+_MAX_DEPTH = {
+    "light": 4,
+    "unet": 5,
+    "dynunet": 6,
+    "fc_densenet": 7,
+    "fcn8s": 5,
+    "fcn8s_concat": 5,
+    "additive": 4,
+    "concat_unet": 5,
+}
+_MIN_DEPTH = dict.fromkeys(_MAX_DEPTH, 2) | {"dynunet": 3, "fc_densenet": 3}
+_WIDTH = dict.fromkeys(_MAX_DEPTH, 16) | {"dynunet": 32, "fc_densenet": 12, "concat_unet": 32}
 _MAX_WIDTH = {2: 512, 3: 320}
 _SMALLEST_AXIS = 4  # voxels that must remain per axis at the lowest level; 2 for the network whose paper has 2
 
@@ -77,6 +86,7 @@ def build_network(
         "fcn8s": partial(_fcn8s, fuse="sum"),
         "fcn8s_concat": partial(_fcn8s, fuse="concat"),
         "additive": _additive,
+        "concat_unet": _concat_unet,
     }
     body = builders[config.name](spatial_dims, in_channels, out_channels, channels, config.dropout)
     for weight in body.parameters():
@@ -194,3 +204,9 @@ def _additive(dims: int, in_channels: int, classes: int, channels: list[int], dr
     if dropout:
         raise InputError(f"network.dropout must be 0 for 'additive', which has none; got {dropout}")
     return AdditiveUNet(in_channels, classes, spatial_dims=dims, widths=channels)
+
+
+def _concat_unet(dims: int, in_channels: int, classes: int, channels: list[int], dropout: float) -> nn.Module:
+    from shapewright.networks.concat_unet import ConcatUNet
+
+    return ConcatUNet(dims, in_channels, classes, channels, dropout=dropout)

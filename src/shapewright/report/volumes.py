@@ -100,8 +100,9 @@ def read_case(files: CaseFiles) -> CaseVolumes:
             f"and {prediction.shape}"
         )
     anatomical = image.affine is not None and image.spatial_dims == 3
-    turned = tuple(0 if size == 1 else slice(None, None, -1 if anatomical else 1) for size in truth.shape)
-    thick = [axis for axis, size in enumerate(truth.shape) if size > 1]
+    flat = truth.shape.index(1) if truth.ndim == 3 and 1 in truth.shape else None
+    turned = tuple(0 if axis == flat else slice(None, None, -1 if anatomical else 1) for axis in range(truth.ndim))
+    thick = [axis for axis in range(truth.ndim) if axis != flat]
     return CaseVolumes(
         image=_shown_channels(image.array[(slice(None), *turned)]),
         truth=truth[turned],

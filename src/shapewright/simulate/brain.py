@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapewright.errors import InputError, check_number, unknown
-from shapewright.simulate.random_shapes import ellipsoid_radius, random_rotation, smooth_field
+from shapewright.simulate.random_shapes import ellipsoid_radius, generators, random_rotation, smooth_field
 
 Image = NDArray[np.float32]
 Labels = NDArray[np.uint8]
@@ -114,9 +114,7 @@ class BrainPhantom:
         The anatomy of an image depends on the seed, its number, the shape and the options of the lesions alone: other
         contrasts or another site show the same brain.
         """
-        if count < 1 or seed < 0:
-            raise InputError(f"count must be at least 1 and seed at least 0; got count {count}, seed {seed}")
-        labels = [self._anatomy(np.random.default_rng([seed, index])) for index in range(count)]
+        labels = [self._anatomy(rng) for rng in generators(count, seed)]
         images = [
             np.stack([self._contrast(one, name, [seed, index]) for name in self.modalities])
             for index, one in enumerate(labels)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapewright.errors import InputError, check_number, unknown
+from shapewright.simulate.random_shapes import generators, smooth_field
 
 FUNDUS_CLASSES = ("vessels", "disc", "microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates")
 """The channels of the phantom's masks, in order."""
@@ -65,9 +66,7 @@ class FundusPhantom:
 
     def generate(self, count: int, *, seed: int) -> tuple[NDArray[np.float32], _Mask]:
         """Return images ``[count, 3, *shape]`` in [0, 1] and masks ``[count, 6, *shape]``, one per class."""
-        if count < 1 or seed < 0:
-            raise InputError(f"count must be at least 1 and seed at least 0; got count {count}, seed {seed}")
-        cases = [self._case(np.random.default_rng([seed, index])) for index in range(count)]
+        cases = [self._case(rng) for rng in generators(count, seed)]
         return np.stack([image for image, _ in cases]), np.stack([masks for _, masks in cases])
 
     def field(self) -> _Mask:
@@ -145,7 +144,7 @@ class FundusPhantom:
 
     def _paint(self, rng: np.random.Generator, disc: _Map, vessels: _Map, lesions: list[_Map]) -> _Map:
         """Return colours [3, *shape] of an evenly lit retina."""
-        texture = 1 + 0.05 * _smooth(rng, self.shape, 6.0) + 0.03 * _smooth(rng, self.shape, 1.5)
+        texture = 1 + 0.05 * smooth_field(rng, self.shape, 6.0) + 0.03 * smooth_field(rng, self.shape, 1.5)
         image = np.array([0.78, 0.42, 0.2])[:, None, None] * texture
         micro, blots, hard, soft = lesions
         layers = [
@@ -193,10 +192,3 @@ def _stamp(ink: _Map, place: _Map, radius: float) -> None:
     rows, columns = (np.arange(part.start, min(part.stop, n)) for part, n in zip(window, ink.shape, strict=True))
     distance = np.hypot(rows[:, None] - place[0], columns[None, :] - place[1])
     ink[window] = np.maximum(ink[window], np.clip(radius + 0.5 - distance, 0, 1))
-
-
-def _smooth(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> _Map:
-    """Return Gaussian noise smoothed to the scale ``sigma``, of standard deviation 1."""
-    field = ndimage.gaussian_filter(rng.standard_normal(shape), sigma, mode="wrap")
-    normalised: _Map = (field - field.mean()) / field.std()
-    return normalised

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapewright.errors import InputError
-from shapewright.simulate.random_shapes import smooth_field
+from shapewright.simulate.random_shapes import generators, smooth_field
 
 Image = NDArray[np.float32]
 Labels = NDArray[np.uint8]
@@ -89,9 +89,7 @@ class GlandPhantom:
 
         Kinds are 0 stroma, 1 benign, 2 suspicious, 3 isolated (benign), 4 mimic (benign).
         """
-        if count < 1 or seed < 0:
-            raise InputError(f"count must be at least 1 and seed at least 0; got count {count}, seed {seed}")
-        cases = [self._case(np.random.default_rng([seed, index])) for index in range(count)]
+        cases = [self._case(rng) for rng in generators(count, seed)]
         images, labels, kinds = (np.stack(part) for part in zip(*cases, strict=True))
         return images, labels, kinds
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapewright.errors import InputError
-from shapewright.simulate.random_shapes import smooth_field
+from shapewright.simulate.random_shapes import generators, smooth_field
 
 Image = NDArray[np.float32]
 Labels = NDArray[np.uint8]
@@ -71,9 +71,7 @@ class IsointensePhantom:
 
         Labels are 0 outside, 1 fluid, 2 grey matter, 3 white matter.
         """
-        if count < 1 or seed < 0:
-            raise InputError(f"count must be at least 1 and seed at least 0; got count {count}, seed {seed}")
-        cases = [self._case(np.random.default_rng([seed, index])) for index in range(count)]
+        cases = [self._case(rng) for rng in generators(count, seed)]
         return np.stack([image for image, _ in cases]), np.stack([labels for _, labels in cases])
 
     def _case(self, rng: np.random.Generator) -> tuple[Image, Labels]:

@@ -1,8 +1,25 @@
-"""What phantoms are made of: ellipsoids at any angle and smooth random fields."""
+"""What phantoms are made of: a generator per image, ellipsoids at any angle and smooth random fields."""
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from shapewright.errors import InputError
+
+
+def generators(count: int, seed: int) -> Iterator[np.random.Generator]:
+    """Yield the generator of each image: a function of the seed and the image's number alone.
+
+    Raises
+    ------
+    InputError
+        No image, or a negative seed.
+    """
+    if count < 1 or seed < 0:
+        raise InputError(f"count must be at least 1 and seed at least 0; got count {count}, seed {seed}")
+    return (np.random.default_rng([seed, index]) for index in range(count))
 
 
 def ellipsoid_radius(

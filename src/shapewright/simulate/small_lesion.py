@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shapewright.errors import InputError
-from shapewright.simulate.random_shapes import ellipsoid_radius, random_rotation, smooth_field
+from shapewright.simulate.random_shapes import ellipsoid_radius, generators, random_rotation, smooth_field
 
 Range = tuple[float, float]
 Image = NDArray[np.float32]
@@ -86,9 +86,7 @@ class SmallLesionPhantom:
 
     def generate(self, count: int, *, seed: int) -> tuple[Image, Labels]:
         """Return images ``[count, 1, *shape]`` and labels ``[count, *shape]`` (0 background, 1 lesion)."""
-        if count < 1 or seed < 0:
-            raise InputError(f"count must be at least 1 and seed at least 0; got count {count}, seed {seed}")
-        cases = [self._case(np.random.default_rng([seed, index])) for index in range(count)]
+        cases = [self._case(rng) for rng in generators(count, seed)]
         return np.stack([image[None] for image, _ in cases]), np.stack([labels for _, labels in cases])
 
     def _case(self, rng: np.random.Generator) -> tuple[Image, Labels]:

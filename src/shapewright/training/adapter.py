@@ -1,6 +1,8 @@
 """Runs any method in Lightning."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from shapewright.data.task import Task
 from shapewright.training.config import RunConfig
 from shapewright.training.inference import predict_image
 from shapewright.training.method import Method, Mining, Progress
+from shapewright.training.rounds import Relabelling, read_round, round_file, share_changed, write_round
 from shapewright.training.schedule import Plateau, rate_factor
 
 MONITOR = "val/dice"
@@ -39,6 +42,8 @@ class LightningAdapter(LightningModule):
         Prepared cases.
     steps_per_epoch
         Optimiser steps per epoch.
+    folder
+        The run's folder, where methods that train in rounds keep their labels.
     """
 
     def __init__(
@@ -46,10 +51,11 @@ class LightningAdapter(LightningModule):
         method: Method,
         config: RunConfig,
         task: Task,
-        cases: Sequence[TrainingCase],
+        cases: list[TrainingCase],
         validation: Sequence[TrainingCase],
         batches: Callable[[int, int], PatchBatches],
         steps_per_epoch: int,
+        folder: Path,
     ) -> None:
         super().__init__()
         assert isinstance(method, nn.Module)
@@ -60,6 +66,11 @@ class LightningAdapter(LightningModule):
         self.validation = validation
         self.batches = batches
         self.steps_per_epoch = steps_per_epoch
+        self.folder = folder
+        self.rounds = method.rounds if isinstance(method, Relabelling) else 1
+        self.round = 0
+        afresh = isinstance(method, Relabelling) and not method.warm_start
+        self.initial = {name: value.clone() for name, value in method.state_dict().items()} if afresh else {}
         self.plateau = Plateau(config.trainer.plateau)
         self.logs: dict[str, list[Tensor]] = {}
         self.scores: list[tuple[Tensor, Tensor]] = []
@@ -77,10 +88,53 @@ class LightningAdapter(LightningModule):
         trainer = self.config.trainer
         return torch.optim.AdamW(self.parameters(), lr=trainer.learning_rate, weight_decay=trainer.weight_decay)
 
+    def on_train_epoch_start(self) -> None:
+        """Begin a round where the method trains in several."""
+        length = self.config.trainer.epochs // self.rounds
+        number = min(self.current_epoch // length, self.rounds - 1)
+        if number > self.round:
+            self._begin_round(number, fresh=self.current_epoch == number * length)
+
+    def _begin_round(self, number: int, *, fresh: bool) -> None:
+        """Give all training cases their labels of a round; a fresh round also begins with weights of its own."""
+        assert isinstance(self.method, Relabelling)
+        path = round_file(self.folder, number)
+        if not path.exists():
+            labels = self.method.relabel(self.cases, [self._predicted(case) for case in self.cases], number)
+            if self.global_rank == 0:
+                write_round(path, labels)
+            self.trainer.strategy.barrier()
+        labels = read_round(path)
+        self.logs["labels/changed"] = [torch.tensor(share_changed([case.labels for case in self.cases], labels))]
+        self.cases[:] = [replace(case, labels=new) for case, new in zip(self.cases, labels, strict=True)]
+        self.round = number
+        if fresh:
+            self.trainer.optimizers[0].state.clear()
+            if self.initial:
+                self.method.load_state_dict(self.initial)
+
+    @torch.no_grad()
+    def _predicted(self, case: TrainingCase) -> NDArray[np.uint8]:
+        """Return the class indices that the network gives a training case."""
+        self.method.eval()
+        probabilities = predict_image(
+            self.method,
+            torch.from_numpy(case.image).to(self.device),
+            patch_size=self.task.patch_size,
+            overlap=min(self.config.inference.overlap, 0.25),
+            batch_size=self.config.inference.batch_size,
+        )
+        self.method.train()
+        return probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Set the step's learning rate and the seed of everything random inside the method."""
         trainer, progress = self.config.trainer, self.progress
-        factor = rate_factor(trainer.schedule, progress.step, progress.steps, warmup=trainer.warmup)
+        length = progress.steps // self.rounds
+        length -= length % self.steps_per_epoch  # whole epochs; what is left over belongs to the last round
+        first = self.round * length
+        steps = progress.steps - first if self.round == self.rounds - 1 else length
+        factor = rate_factor(trainer.schedule, progress.step - first, steps, warmup=trainer.warmup)
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         for group in optimizer.param_groups:
@@ -150,7 +204,7 @@ class LightningAdapter(LightningModule):
             batch_size=None,
             sampler=_Steps(self.steps_per_epoch, lambda: self.global_step),
             num_workers=self.config.trainer.workers,
-            persistent_workers=self.config.trainer.workers > 0,
+            persistent_workers=self.config.trainer.workers > 0 and self.rounds == 1,
         )
 
     def val_dataloader(self) -> DataLoader[Any]:

@@ -22,6 +22,7 @@ from shapewright.training.config import PrepareConfig, SplitConfig
 
 SAMPLE_PREFIX = "sample:"
 SPLITS = ("train", "val", "test")
+MASKS = {"dense", "partial", "sparse", "scribbles"}
 
 ImageTargets = Callable[[TrainingCase], Mapping[str, NDArray[Any]]]
 """What a method makes of a whole image, :meth:`shapewright.training.method.Method.image_targets`."""
@@ -134,7 +135,7 @@ def load_cases(dataset: DatasetFolder, split: Split, track: Track) -> list[Loade
     loaded = []
     for name, case in track(planned, "reading"):
         image, labels = load_case(case, dataset)
-        _check_values(case, image, labels)
+        _check_values(case, image, labels, dataset.ignore_label)
         image = image.canonical()
         labels = labels and labels.canonical()
         supervision = load_supervision(case, dataset, image, labels)
@@ -145,12 +146,20 @@ def load_cases(dataset: DatasetFolder, split: Split, track: Track) -> list[Loade
 def usable_cases(cases: Sequence[LoadedCase], supervision: Sequence[str], method: str) -> list[LoadedCase]:
     """Return the cases without those that would train, but have no label that the method can use.
 
+    A mask that the method cannot use is taken from the cases it trains on: a method that learns from points must not
+    see it, not even in where patches are cut.
+
     Raises
     ------
     InputError
         No case to train on is left.
     """
-    kept = [case for case in cases if case.split != "train" or usable(case.supervision.kinds, supervision)]
+    kept = []
+    for case in cases:
+        if case.split != "train":
+            kept.append(case)
+        elif seen := usable(case.supervision.kinds, supervision):
+            kept.append(case if set(seen) & MASKS else _without_mask(case))
     if any(case.split == "train" for case in kept):
         return kept
     there = sorted({kind for case in cases if case.split == "train" for kind in case.supervision.kinds})
@@ -160,13 +169,20 @@ def usable_cases(cases: Sequence[LoadedCase], supervision: Sequence[str], method
     )
 
 
-def _check_values(case: CaseFiles, image: Image, labels: Image | None) -> None:
+def _without_mask(case: LoadedCase) -> LoadedCase:
+    known = dataclasses.replace(case.supervision, mask=None, annotated=None)
+    return dataclasses.replace(case, labels=None, supervision=known)
+
+
+def _check_values(case: CaseFiles, image: Image, labels: Image | None, ignore: int | None) -> None:
     """Refuse before training what would only be noticed when the held-out cases are measured."""
     there = image.array[~missing_channels(image.array)] if case.member else image.array
     if not np.isfinite(there).all():
         raise InputError(f"{case.images[0]} holds NaN or infinite values; see shapewright doctor")
     if labels is not None and labels.array.min() < 0 and not case.member:
         raise InputError(f"{case.label}: label values must not be negative; found {int(labels.array.min())}")
+    if labels is not None and ignore is not None and (labels.array == ignore).all():
+        raise InputError(f"{case.label} marks every voxel as 'ignore': it says nothing. Annotate it, or remove it")
 
 
 def plan_task(dataset: DatasetFolder, cases: Sequence[LoadedCase], config: PrepareConfig) -> Task:

@@ -69,6 +69,9 @@ class PrepareConfig:
     foreground_share
         Share of patches centred on a voxel of a randomly chosen class, so that small structures are seen; 0.67
         rather than 1, so that background without foreground is seen as well.
+    weak_share
+        Share of patches from cases without a full mask, where there are cases of both kinds. None takes every case
+        equally often.
     normalise
         ``volume``: every image to mean 0 and standard deviation 1 between its 0.5th and 99.5th percentiles;
         ``nonzero_mean``: divided by the mean of the voxels that are not 0, for skull-stripped images; ``fundus``: even
@@ -82,12 +85,15 @@ class PrepareConfig:
     patch_size: tuple[int, ...] | None = None
     patch_voxels: int = 160_000
     foreground_share: float = 0.67
+    weak_share: float | None = None
     normalise: Normalisation = "volume"
     binary: bool = False
 
     def __post_init__(self) -> None:
         check_number("prepare.patch_voxels", self.patch_voxels, minimum=1)
         check_number("prepare.foreground_share", self.foreground_share, minimum=0, maximum=1)
+        if self.weak_share is not None:
+            check_number("prepare.weak_share", self.weak_share, minimum=0, maximum=1)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from shapewright.arrays import Array, as_numpy, check_spatial_dims, same_kind
 from shapewright.errors import InputError
-from shapewright.geometry import largest_component
 from shapewright.networks import ConnectedRegion
 from shapewright.training.connected_config import FitConfig
 
+PART = 0.2  # pieces of at least this share of the largest belong to a broken object; smaller ones are stray
 BAND = 0.04  # half the width of the band around the teacher's boundary, as a share of the longest side
 ROUNDED, SOFT = 0.1, 2 / 3  # when the paper's loss follows the rounded teacher, and when the teacher itself (of 1)
 
@@ -190,7 +190,7 @@ def _started(
     shape = np.array(spatial)
     anchors, covariances = [], []
     for index in range(objects):
-        shown = strokes[index] if targets is None else largest_component(targets[index] > 0.5)
+        shown = strokes[index] if targets is None else _main_parts(targets[index] > 0.5)
         shown = shown if shown.any() else strokes[index]
         places = (np.argwhere(shown) + 0.5) / shape
         depth = ndimage.distance_transform_edt(np.pad(shown, 1))[(slice(1, -1),) * len(spatial)]
@@ -202,6 +202,14 @@ def _started(
         covariances.append(offsets.T @ offsets / len(offsets) + np.diag((0.5 / shape) ** 2))
     region.place(torch.tensor(np.array(anchors)).float(), torch.tensor(np.array(covariances)).float())
     return region, settings.steps
+
+
+def _main_parts(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask without its stray pieces: a broken object is begun from all its parts."""
+    pieces, _ = ndimage.label(mask)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray((sizes >= PART * max(sizes.max(), 1))[pieces] & mask)
 
 
 def _near_boundary(targets: Floats | None) -> NDArray[np.intp]:

@@ -6,7 +6,7 @@ from typing import Literal
 from shapewright.errors import check_number
 
 Flow = Literal["box", "affine", "none"]
-Teacher = Literal["trained", "network", "none"]
+Teacher = Literal["walks", "network", "none"]
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,8 @@ class FitConfig:
     Parameters
     ----------
     teacher
-        What labels the pixels without strokes. ``trained``: the small network that comes with the package (2D), or
-        random walks and geodesic distances (3D); ``network``: the paper's, trained jointly from the strokes alone;
-        ``none``: nothing does.
+        What labels the pixels without strokes. ``walks``: random walks and geodesic distances from the strokes;
+        ``network``: the paper's network, trained jointly from the strokes alone; ``none``: nothing does.
     flow
         ``box`` keeps the region in one piece inside the image; ``affine`` is the paper's and does not; ``none`` leaves
         the flow out: the object is convex.
@@ -38,7 +37,7 @@ class FitConfig:
         ``cosine`` falls to 0; ``constant`` is the paper's.
     """
 
-    teacher: Teacher = "trained"
+    teacher: Teacher = "walks"
     flow: Flow = "box"
     couplings: int | None = None
     convex: tuple[int, ...] = (32, 32)

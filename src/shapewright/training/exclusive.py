@@ -91,7 +91,7 @@ def exclusive_probabilities(
     Examples
     --------
     >>> sigmoids = torch.tensor([[[0.75, 0.2], [0.0, 0.2]]])
-    >>> exclusive_probabilities(sigmoids, (1, 3), 2, 4)[0, :, 0].tolist()
+    >>> [round(value, 2) for value in exclusive_probabilities(sigmoids, (1, 3), 2, 4)[0, :, 0].tolist()]
     [0.0, 0.75, 0.25, 0.0]
     """
     result = sigmoids.new_zeros(sigmoids.shape[0], classes, *sigmoids.shape[2:])

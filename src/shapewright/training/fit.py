@@ -20,6 +20,7 @@ from shapewright.training.callbacks import History, ProgressLine, SafetensorsIO
 from shapewright.training.checkpoint import load_checkpoint, load_weights
 from shapewright.training.config import RunConfig, TrainerConfig, to_yaml
 from shapewright.training.method import Method, Mining
+from shapewright.training.rounds import Relabelling
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -107,6 +108,7 @@ def fit(
             batch_size=trainer_config.batch_size,
             seed=config.seed,
             foreground_share=config.prepare.foreground_share,
+            weak_share=config.prepare.weak_share,
             augmentation=augmentation,
             rank=rank,
             world=world,
@@ -118,7 +120,13 @@ def fit(
             f"trainer.workers must be 0 for {config.method}, whose patches depend on the network in the training "
             f"process; got {trainer_config.workers}"
         )
-    adapter = LightningAdapter(method, config, task, cases, validation, batches, steps)
+    if isinstance(method, Relabelling) and method.rounds > trainer_config.epochs:
+        raise InputError(
+            f"trainer.epochs must be at least {method.rounds}, one for each round of the method; "
+            f"got {trainer_config.epochs}"
+        )
+    cases = list(cases)  # whose labels change from round to round
+    adapter = LightningAdapter(method, config, task, cases, validation, batches, steps, folder)
     history = History(folder / "history.csv")
     last = folder / "checkpoints" / "last.safetensors"
     resume = resume and last.exists()

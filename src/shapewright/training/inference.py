@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from shapewright.training.method import Method
+from shapewright.training.method import Method, WholeImages
 
 Window = Literal["gaussian", "spline"]
 
@@ -25,6 +25,8 @@ def predict_image(
     window: Window = "gaussian",
 ) -> Tensor:
     """Return class probabilities of a whole image by overlapping windows, weighted by their distance to the edge.
+
+    A method whose ``whole_images`` is true sees the image at once.
 
     Parameters
     ----------
@@ -113,8 +115,9 @@ def _predict(
 def _windows(
     method: Method, images: Tensor, patch_size: Sequence[int], overlap: float, batch_size: int, window: Window
 ) -> Tensor:
-    """Predict as one window where the image fits into it, by overlapping windows where not."""
-    if all(size <= window for size, window in zip(images.shape[2:], patch_size, strict=True)):
+    """Predict as one window where the image fits into it or the method asks for it, by overlapping windows else."""
+    whole = isinstance(method, WholeImages) and method.whole_images
+    if whole or all(size <= window for size, window in zip(images.shape[2:], patch_size, strict=True)):
         return method.predict(images).float()
     from monai.inferers.utils import sliding_window_inference
 

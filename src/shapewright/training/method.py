@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -97,4 +98,26 @@ class Mining(Protocol):
 
         ``probabilities`` [K, *spatial] are the present network's for the whole training image.
         """
+        ...
+
+
+@runtime_checkable
+class Finishing(Protocol):
+    """An optional hook: what a method does with the best weights when training is over."""
+
+    def finish(self, cases: Sequence[TrainingCase], validation: Sequence[TrainingCase], folder: Path) -> None:
+        """Change the weights, which become those of the best checkpoint, and write files into the run's folder.
+
+        Called on the CPU by one process; called again where it was interrupted.
+        """
+        ...
+
+
+@runtime_checkable
+class WholeImages(Protocol):
+    """An optional hook: a method that may take an image of any size at once, without windows."""
+
+    @property
+    def whole_images(self) -> bool:
+        """Say whether it does so now."""
         ...

@@ -196,8 +196,24 @@ def train(
         write_atomically(folder.config, to_yaml(config).encode())
     fit(method, config, task, cases["train"], cases["val"], out, resume=resume, title=title or config.method)
     if is_main_process():
+        _finish(method, cases["train"], cases["val"], folder)
         write_atomically(folder.environment, _environment(config, command, started, finished=True).encode())
     return folder
+
+
+def _finish(method: Any, cases: Sequence[Any], validation: Sequence[Any], folder: RunFolder) -> None:
+    """Let a method that has something to do after training do it on the best weights."""
+    from shapewright.training.checkpoint import WEIGHTS, load_checkpoint, load_weights, save_checkpoint
+    from shapewright.training.method import Finishing
+
+    if not isinstance(method, Finishing):
+        return
+    best = load_checkpoint(folder.best)
+    load_weights(method, best, folder.best)  # type: ignore[arg-type]  # a method is a module
+    method.to("cpu").eval()  # type: ignore[attr-defined]
+    method.finish(cases, validation, folder.path)
+    state = {**best.state, WEIGHTS: method.state_dict()}  # type: ignore[attr-defined]
+    save_checkpoint(folder.best, state, config=best.config, task=best.task)
 
 
 def _anchored(config: RunConfig) -> RunConfig:

@@ -1,7 +1,7 @@
 """What segmentation methods share: a network that predicts class probabilities, and regional losses by name."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from shapewright.errors import unknown
 from shapewright.losses import CrossEntropyLoss, DiceLoss, GeneralisedDiceLoss, ScheduledSum
 from shapewright.networks import NetworkConfig
 from shapewright.networks.segmentation import build_network
+from shapewright.training.method import Batch, Progress, Step
 
-RegionalLoss = Literal["dice_ce", "gdl", "dice", "ce"]
 REGIONAL_LOSSES = ("dice_ce", "gdl", "dice", "ce")
 
 
@@ -77,3 +77,25 @@ class SegmentationNetwork(nn.Module):
     def image_targets(self, case: TrainingCase) -> Mapping[str, NDArray[Any]]:  # noqa: ARG002
         """Return no whole-image targets; methods that need some override this."""
         return {}
+
+
+class RegionalNetwork(SegmentationNetwork):
+    """A segmentation network trained with one regional loss on the voxels that are known.
+
+    Parameters
+    ----------
+    network
+        Which network.
+    task
+        Channels, classes and patch size.
+    loss
+        Name of the loss, see :func:`regional_loss`.
+    """
+
+    def __init__(self, network: NetworkConfig, task: Task, loss: str) -> None:
+        super().__init__(network, task)
+        self.loss = regional_loss(loss)
+
+    def step(self, batch: Batch, progress: Progress) -> Step:  # noqa: ARG002 - the weight does not change
+        """Return the regional loss of a batch."""
+        return Step(self.loss(self(batch["image"]), batch["labels"], mask=batch.get("mask")))

@@ -1,7 +1,8 @@
-"""What the studies behind ``shapewright reproduce`` share: small networks trained alike, arms measured once, means.
+"""What the studies behind ``shapewright reproduce`` share: networks trained alike, arms measured once, their table.
 
 A study compares *arms*: frozen dataclasses that say what is varied and which seed is used. Every finished arm is a
-file, so a study that was stopped goes on where it was.
+file, so a study that was stopped goes on where it was. Arms that differ in their seed alone are one *setting*: a row of
+the table, and one side of a relation.
 """
 
 import dataclasses
@@ -9,7 +10,7 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,6 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from shapewright.data import DatasetFolder, Image, load_case
+from shapewright.errors import InputError
+from shapewright.training.reproduction import Relation, Reproduction, Row
 
 A = TypeVar("A")
 
@@ -27,13 +32,18 @@ Runs = Sequence[Mapping[str, float]]
 """The scores of one setting, seed by seed."""
 
 
+def arm_name(arm: Any) -> str:
+    """Return an arm's setting and seed."""
+    return f"{arm.setting}, seed {arm.seed}"
+
+
 def measure_arms(
     arms: Sequence[A],
     measure: Callable[[A], Mapping[str, float]],
     *,
     folder: Path,
     progress: StudyProgress,
-    name: Callable[[A], str],
+    name: Callable[[A], str] = arm_name,
     inputs: str = "",
 ) -> dict[A, dict[str, float]]:
     """Return the scores of every arm: from its file if it was measured before, else by ``measure``.
@@ -250,6 +260,31 @@ def predict_probabilities(network: nn.Module, images: Tensor, *, batch_size: int
     return probabilities
 
 
+def load_labelled_volume(dataset: DatasetFolder, name: str) -> tuple[Image, Image]:
+    """Return a case's image and labels; refuse what is not a volume with labels."""
+    image, labels = load_case(dataset.case(name), dataset)
+    if labels is None or image.spatial_dims != 3:
+        raise InputError(f"{dataset.path}: the study needs labelled volumes; {name} is not one")
+    return image, labels
+
+
+def cut_middle(array: NDArray[Any], shape: Sequence[int], mode: Literal["edge", "constant"] = "edge") -> NDArray[Any]:
+    """Return the middle of an array's last axes, padded where it is smaller: with its border, or with zeros.
+
+    Examples
+    --------
+    >>> cut_middle(np.array([[1, 2, 3, 4]]), (2, 2)).tolist()
+    [[2, 3], [2, 3]]
+    """
+    leading = array.ndim - len(shape)
+    missing = [max(size - length, 0) for size, length in zip(shape, array.shape[leading:], strict=True)]
+    padded = np.pad(array, [(0, 0)] * leading + [(m // 2, m - m // 2) for m in missing], mode=mode)
+    starts = [(length - size) // 2 for size, length in zip(shape, padded.shape[leading:], strict=True)]
+    window: Any = (..., *(slice(start, start + size) for start, size in zip(starts, shape, strict=True)))
+    middle: NDArray[Any] = padded[window]
+    return middle
+
+
 def by_setting(results: Mapping[A, Mapping[str, float]]) -> dict[A, list[Mapping[str, float]]]:
     """Return the scores seed by seed under each arm with its ``seed`` set to 0."""
     settings: dict[Any, list[Mapping[str, float]]] = {}
@@ -278,3 +313,91 @@ def signed(values: Sequence[float], digits: int = 3) -> str:
     """
     each = ", ".join(f"{value:+.{digits}f}" for value in values)
     return f"{statistics.mean(values):+.{digits}f} ({each})"
+
+
+def compare(
+    name: str,
+    statement: str,
+    column: str,
+    without: Runs,
+    with_it: Runs,
+    holds: Callable[[Sequence[float]], bool],
+    *,
+    means: bool = True,
+    digits: int = 3,
+) -> Relation:
+    """Return the relation of two settings in one column, paired by seed.
+
+    Parameters
+    ----------
+    name, statement
+        What is claimed.
+    column
+        The score that is compared.
+    without, with_it
+        The runs of both settings, in the order of the same seeds.
+    holds
+        Decides from what is gained with each seed, such as :func:`every_seed` or :func:`on_average`.
+    means
+        Show the means of both settings before what is gained.
+    digits
+        Digits of the evidence.
+
+    Examples
+    --------
+    >>> dice = [[{"Dice": 0.5}, {"Dice": 0.6}], [{"Dice": 0.6}, {"Dice": 0.61}]]
+    >>> relation = compare("R1", "Dice rises with every seed", "Dice", *dice, every_seed)
+    >>> relation.holds, relation.evidence
+    (True, '0.550 to 0.605: +0.055 (+0.100, +0.010)')
+    """
+    gains = differences(column, without, with_it)
+    evidence = signed(gains, digits)
+    if means:
+        evidence = f"{mean(column, without):.{digits}f} to {mean(column, with_it):.{digits}f}: {evidence}"
+    return Relation(name, statement, holds(gains), evidence)
+
+
+def every_seed(gains: Sequence[float]) -> bool:
+    """Return whether something is gained with every seed."""
+    return min(gains) > 0
+
+
+def on_average(least: float) -> Callable[[Sequence[float]], bool]:
+    """Return the rule that at least so much is gained in the mean over the seeds."""
+    return lambda gains: statistics.mean(gains) >= least
+
+
+def make_row(name: str, runs: Runs, columns: Sequence[str], paper: Mapping[str, str] | None = None) -> Row:
+    """Return a setting's row, of those columns that all its runs have."""
+    shown = [column for column in columns if all(column in scores for scores in runs)]
+    return Row(name, {column: [round(scores[column], 4) for scores in runs] for column in shown}, paper or {})
+
+
+def make_reproduction(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    relations: Iterable[Relation],
+    notes: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    measured: Iterable[Mapping[str, float]],
+) -> Reproduction:
+    """Return the table of a study, without the columns that no row has.
+
+    Parameters
+    ----------
+    title, columns, rows, relations, notes, seeds
+        As in :class:`~shapewright.training.reproduction.Reproduction`.
+    measured
+        The scores of every arm, for the sum of their ``seconds``.
+    """
+    return Reproduction(
+        title=title,
+        columns=[column for column in columns if any(column in row.ours for row in rows)],
+        rows=rows,
+        relations=list(relations),
+        notes=notes,
+        seeds=list(seeds),
+        seconds=round(sum(scores["seconds"] for scores in measured), 1),
+    )

@@ -30,6 +30,8 @@ def read(path: Path, *, labels: bool = False) -> Image:
                 array = content[_key(path, content.files, LABEL_KEYS if labels else IMAGE_KEYS)]
                 spacing = np.atleast_1d(content["spacing"]) if "spacing" in content.files else None
                 affine = np.asarray(content["affine"], np.float64) if "affine" in content.files else None
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{path}: the array must hold real numbers; got {array.dtype}")
     array = _channels_first(path, array, None if spacing is None else len(spacing))
     checked = (1.0,) * (array.ndim - 1) if spacing is None else check_file_spacing(path, spacing.tolist())
     return Image(np.ascontiguousarray(array), spacing=checked, affine=affine, path=path)

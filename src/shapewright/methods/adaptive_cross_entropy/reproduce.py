@@ -5,6 +5,7 @@ and a test set with both. Every arm sees the same images as often, with the same
 """
 
 import functools
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,13 +21,17 @@ from shapewright.losses import AdaptiveCrossEntropyLoss, CrossEntropyLoss, DiceL
 from shapewright.metrics import dice
 from shapewright.networks import AdditiveUNet
 from shapewright.simulate import BrainPhantom
-from shapewright.training.reproduction import Relation, Reproduction, Row
+from shapewright.training.reproduction import Relation, Reproduction
 from shapewright.training.study import (
     BalancedPatches,
     Runs,
     StudyProgress,
     by_setting,
+    compare,
     differences,
+    every_seed,
+    make_reproduction,
+    make_row,
     mean,
     measure_arms,
     predict_probabilities,
@@ -121,23 +126,18 @@ def reproduce(
     """
     if data is not None:
         raise InputError("this study needs images whose every label is known, and makes them itself; leave out --data")
-    results = measure_arms(
-        study(quick=quick, seeds=seeds),
-        train_arm,
-        folder=out / "arms",
-        progress=progress,
-        name=lambda arm: f"{arm.setting}, seed {arm.seed}",
-    )
+    arms = study(quick=quick, seeds=seeds)
+    results = measure_arms(arms, train_arm, folder=out / "arms", progress=progress)
     settings = by_setting(results)
     columns = list(dict.fromkeys(name for runs in settings.values() for name in runs[0] if name != "seconds"))
-    return Reproduction(
-        title="Adaptive cross-entropy: lesion and anatomy from heterogeneous data sets (Roulet et al., MIDL 2019)",
-        columns=columns,
-        rows=[_row(arm, runs, columns) for arm, runs in settings.items()],
-        relations=list(relations(settings)),
-        notes=NOTES,
-        seeds=list(seeds),
-        seconds=round(sum(scores["seconds"] for scores in results.values()), 1),
+    return make_reproduction(
+        "Adaptive cross-entropy: lesion and anatomy from heterogeneous data sets (Roulet et al., MIDL 2019)",
+        columns,
+        [make_row(arm.setting, runs, columns, _paper(arm)) for arm, runs in settings.items()],
+        relations(settings),
+        NOTES,
+        seeds=seeds,
+        measured=results.values(),
     )
 
 
@@ -309,11 +309,9 @@ def scores(found: NDArray[np.uint8], sets: Sets) -> dict[str, float]:
     return result
 
 
-def _row(arm: Arm, runs: Runs, columns: Sequence[str]) -> Row:
+def _paper(arm: Arm) -> dict[str, str]:
     names = [*TISSUES, *(("lesion",) if arm.task == "spots" else ("edema", "core"))]
-    paper = dict(zip(names, PAPER.get((arm.task, arm.loss), ()), strict=False))
-    ours = {column: [round(scores[column], 4) for scores in runs] for column in columns if column in runs[0]}
-    return Row(arm.setting, ours=ours, paper=paper)
+    return dict(zip(names, PAPER.get((arm.task, arm.loss), ()), strict=False))
 
 
 def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
@@ -326,13 +324,8 @@ def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
 
 
 def _tissue_relations(task: str, runs: Mapping[str, Runs]) -> Iterator[Relation]:
-    gains = differences("tissue", runs["multi"], runs["ace"])
-    yield Relation(
-        f"R1, {task}",
-        "Adaptive cross-entropy reaches the tissue Dice of two networks with every seed, within 0.01",
-        min(gains) >= -0.01,
-        f"{mean('tissue', runs['multi']):.3f} to {mean('tissue', runs['ace']):.3f}: {signed(gains)}",
-    )
+    statement = "Adaptive cross-entropy reaches the tissue Dice of two networks with every seed, within 0.01"
+    yield compare(f"R1, {task}", statement, "tissue", runs["multi"], runs["ace"], lambda gains: min(gains) >= -0.01)
     for naive, name, margin in (("naive_ce", "R2", 0.3), ("naive_dice", "R3", 0.1)):
         gains = differences("tissue", runs[naive], runs["ace"])
         yield Relation(
@@ -344,32 +337,17 @@ def _tissue_relations(task: str, runs: Mapping[str, Runs]) -> Iterator[Relation]
             f"{mean(ERASED, runs['ace']):.1%}",
         )
     if "ace_air" in runs:
-        gains = differences("csf", runs["ace_air"], runs["ace"])
-        yield Relation(
-            f"control: air, {task}",
-            "Knowing what is outside the head raises the Dice of the outer fluid with every seed",
-            min(gains) > 0,
-            f"{mean('csf', runs['ace_air']):.3f} to {mean('csf', runs['ace']):.3f}: {signed(gains)}",
-        )
+        statement = "Knowing what is outside the head raises the Dice of the outer fluid with every seed"
+        yield compare(f"control: air, {task}", statement, "csf", runs["ace_air"], runs["ace"], every_seed)
 
 
 def _lesion_relations(task: str, runs: Mapping[str, Runs], lesions: Sequence[str]) -> Iterator[Relation]:
     for name in lesions:
-        gains = differences(name, runs["multi"], runs["ace"])
-        yield Relation(
-            f"R4 {name}, {task}",
-            "The joint network finds the lesion as well as the network for it alone (mean Dice within 0.04)",
-            abs(float(np.mean(gains))) <= 0.04,
-            f"{mean(name, runs['multi']):.3f} to {mean(name, runs['ace']):.3f}: {signed(gains)}",
-        )
+        statement = "The joint network finds the lesion as well as the network for it alone (mean Dice within 0.04)"
+        yield compare(f"R4 {name}, {task}", statement, name, runs["multi"], runs["ace"], _within)
         if "multi_T1" in runs:
-            gains = differences(name, runs["multi_T1"], runs["ace"])
-            yield Relation(
-                f"R4 control {name}, {task}",
-                "Where both see T1 alone, the difference is gone (mean Dice within 0.04)",
-                abs(float(np.mean(gains))) <= 0.04,
-                f"{mean(name, runs['multi_T1']):.3f} to {mean(name, runs['ace']):.3f}: {signed(gains)}",
-            )
+            statement = "Where both see T1 alone, the difference is gone (mean Dice within 0.04)"
+            yield compare(f"R4 control {name}, {task}", statement, name, runs["multi_T1"], runs["ace"], _within)
     for with_set, with_patch in (("ace", "ace_patch"), ("ace_by_image", "ace_patch_by_image")):
         if with_patch not in runs:
             continue
@@ -384,10 +362,9 @@ def _lesion_relations(task: str, runs: Mapping[str, Runs], lesions: Sequence[str
         )
     if "ace_dice" in runs:
         for name in ("tissue", *lesions):
-            gains = differences(name, runs["ace"], runs["ace_dice"])
-            yield Relation(
-                f"extension {name}, {task}",
-                "Adding marginal Dice raises Dice with every seed",
-                min(gains) > 0,
-                f"{mean(name, runs['ace']):.3f} to {mean(name, runs['ace_dice']):.3f}: {signed(gains)}",
-            )
+            statement = "Adding marginal Dice raises Dice with every seed"
+            yield compare(f"extension {name}, {task}", statement, name, runs["ace"], runs["ace_dice"], every_seed)
+
+
+def _within(gains: Sequence[float]) -> bool:
+    return abs(statistics.mean(gains)) <= 0.04

@@ -17,22 +17,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shapewright.data import load_case, open_dataset, samples, split_cases
-from shapewright.errors import InputError
+from shapewright.data import open_dataset, samples, split_cases
 from shapewright.geometry import class_distance_maps
 from shapewright.losses import BoundaryLoss, CrossEntropyLoss, GeneralisedDiceLoss, ScheduledSum, WeightSchedule
 from shapewright.metrics import dice, hausdorff_distance, lesion_scores, trivial_floor
 from shapewright.simulate import SmallLesionPhantom
-from shapewright.training.reproduction import Relation, Reproduction, Row
+from shapewright.training.reproduction import Relation, Reproduction
 from shapewright.training.study import (
     Runs,
     StudyProgress,
     by_setting,
-    differences,
+    compare,
+    every_seed,
     index_batches,
+    load_labelled_volume,
+    make_reproduction,
+    make_row,
     mean,
     measure_arms,
-    signed,
     study_unet,
 )
 
@@ -137,13 +139,9 @@ def reproduce(
     progress
         Called with the number of finished arms, of all arms, and the present arm's name.
     """
+    arms = study(quick=quick, seeds=seeds)
     results = measure_arms(
-        study(quick=quick, seeds=seeds),
-        lambda arm: train_arm(arm, data),
-        folder=out / "arms",
-        progress=progress,
-        name=lambda arm: f"{arm.setting}, seed {arm.seed}",
-        inputs=str(data),
+        arms, lambda arm: train_arm(arm, data), folder=out / "arms", progress=progress, inputs=str(data)
     )
     return summarise(results, seeds)
 
@@ -227,9 +225,7 @@ def real_slices(data: Path | None, counts: Sequence[int], seed: int) -> list[Arr
     for names, count in zip((split["train"], split["val"], split["test"]), counts, strict=True):
         tiles = []
         for first, name in enumerate(names[:count]):
-            image, labels = load_case(dataset.case(name), dataset)
-            if labels is None or image.spatial_dims != 3:
-                raise InputError(f"{dataset.path}: the study needs labelled volumes; {name} is not one")
+            image, labels = load_labelled_volume(dataset, name)
             volume = image.array[0].astype(np.float32)
             volume = (volume - volume.mean()) / (volume.std() + 1e-6)
             tiles += [_tile(volume, labels.array[0] == value, rng) for _ in range(first, count, len(names))]
@@ -278,22 +274,11 @@ def summarise(results: Mapping[Arm, Mapping[str, float]], seeds: Sequence[int]) 
     """Return the table and the relations of finished arms."""
     settings = by_setting(results)
     rows = [
-        Row(
-            arm.setting,
-            ours={column: [round(scores[column], 4) for scores in runs] for column in COLUMNS},
-            paper=PAPER.get(arm.loss, {}) if arm == Arm(arm.loss, epochs=arm.epochs) else {},
-        )
+        make_row(arm.setting, runs, COLUMNS, PAPER.get(arm.loss) if arm == Arm(arm.loss, epochs=arm.epochs) else None)
         for arm, runs in settings.items()
     ]
-    return Reproduction(
-        title="Boundary loss for highly unbalanced segmentation (Kervadec et al., MIDL 2019)",
-        columns=COLUMNS,
-        rows=rows,
-        relations=list(relations(settings)),
-        notes=NOTES,
-        seeds=list(seeds),
-        seconds=round(sum(scores["seconds"] for scores in results.values()), 1),
-    )
+    title = "Boundary loss for highly unbalanced segmentation (Kervadec et al., MIDL 2019)"
+    return make_reproduction(title, COLUMNS, rows, relations(settings), NOTES, seeds=seeds, measured=results.values())
 
 
 def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
@@ -301,26 +286,19 @@ def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
     for gdl in [arm for arm in settings if arm.loss == "gdl"]:
         context = gdl.setting.removeprefix(f"{LOSSES['gdl']}, ")
         without, with_it = settings[gdl], settings[replace(gdl, loss="rebalance")]
-        gains, falls = differences(DICE, without, with_it), differences(HD95, without, with_it)
-        yield Relation(
-            f"R1 Dice, {context}",
-            "The boundary loss raises Dice with every seed",
-            min(gains) > 0,
-            f"{mean(DICE, without):.3f} to {mean(DICE, with_it):.3f}: {signed(gains)}",
-        )
-        yield Relation(
-            f"R1 HD95, {context}",
-            "The boundary loss lowers HD95 with every seed",
-            max(falls) < 0,
-            f"{mean(HD95, without):.1f} to {mean(HD95, with_it):.1f}: {signed(falls, digits=1)}",
+        statement = "The boundary loss raises Dice with every seed"
+        yield compare(f"R1 Dice, {context}", statement, DICE, without, with_it, every_seed)
+        statement = "The boundary loss lowers HD95 with every seed"
+        yield compare(
+            f"R1 HD95, {context}", statement, HD95, without, with_it, lambda change: max(change) < 0, digits=1
         )
         if gdl.rate == "constant":
             before, after = mean(STD, without), mean(STD, with_it)
             statement = "The boundary loss at least halves the scatter of Dice between epochs"
             yield Relation(f"R3, {context}", statement, after <= 0.5 * before, f"{before:.3f} to {after:.3f}")
-            gains = differences(BEST, without, with_it)
             statement = "Dice rises with every seed where the epoch is chosen on validation images, too"
-            yield Relation(f"control: best epoch, {context}", statement, min(gains) > 0, signed(gains))
+            name = f"control: best epoch, {context}"
+            yield compare(name, statement, BEST, without, with_it, every_seed, means=False)
         if gdl.rate == "constant" and replace(gdl, rate="cosine") in settings:
             decayed = mean(DICE, settings[replace(gdl, rate="cosine")])
             yield Relation(

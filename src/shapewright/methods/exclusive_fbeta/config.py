@@ -55,7 +55,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"trainer": {"epochs": 40}},
     "paper": {
         "settings": {"region": "nonzero", "network": {"name": "fc_densenet", "width": 12, "depth": 7, "dropout": 0.2}},
-        "prepare": {"normalise": "nonzero_mean", "patch_size": [128, 128, 128], "foreground_share": 0.0},
+        "prepare": {"normalise": "nonzero_mean", "patch_size": (128, 128, 128), "foreground_share": 0.0},
         "augment": {"spatial": 0.0, "intensity": 0.0},
         "trainer": {"learning_rate": 5e-4, "batch_size": 1, "epochs": 2500},
         "inference": {"rotate": True, "window": "spline", "overlap": 0.5},

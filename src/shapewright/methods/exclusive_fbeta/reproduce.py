@@ -6,30 +6,36 @@ steps and decaying rate for all; only outputs, loss and decoding differ.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shapewright.data import load_case, open_dataset, samples, split_cases
+from shapewright.data import open_dataset, samples, split_cases
 from shapewright.data.preprocess import normalise_intensity
 from shapewright.errors import InputError
 from shapewright.losses import CrossEntropyLoss, FBetaLoss, auto_beta
 from shapewright.metrics import dice, hausdorff_distance
-from shapewright.networks.fc_densenet import FCDenseNet
 from shapewright.simulate import IsointensePhantom
 from shapewright.training.exclusive import exclusive_decode
-from shapewright.training.reproduction import Relation, Reproduction, Row
+from shapewright.training.reproduction import Relation, Reproduction
 from shapewright.training.study import (
     Runs,
     StudyProgress,
     by_setting,
-    differences,
+    compare,
+    cut_middle,
+    every_seed,
+    load_labelled_volume,
+    make_reproduction,
+    make_row,
     mean,
     measure_arms,
-    signed,
+    on_average,
     study_unet,
     train_network,
 )
@@ -68,7 +74,7 @@ class Arm:
 
     outputs: str
     beta: float = 0.0
-    network: str = "U-Net"
+    network: Literal["U-Net"] = "U-Net"
     data: str = "phantom"
     steps: int = 400
     seed: int = 0
@@ -119,13 +125,9 @@ def reproduce(
     progress
         Called with the number of finished arms, of all arms, and the present arm's name.
     """
+    arms = study(quick=quick, seeds=seeds)
     results = measure_arms(
-        study(quick=quick, seeds=seeds),
-        lambda arm: train_arm(arm, data),
-        folder=out / "arms",
-        progress=progress,
-        name=lambda arm: f"{arm.setting}, seed {arm.seed}",
-        inputs=str(data),
+        arms, lambda arm: train_arm(arm, data), folder=out / "arms", progress=progress, inputs=str(data)
     )
     return summarise(results, seeds)
 
@@ -143,7 +145,7 @@ def train_arm(arm: Arm, data: Path | None = None) -> dict[str, float]:
     """Train one network and return its scores on the test images."""
     (images, labels), (test_images, test_labels) = task_data(arm, data)
     chosen = design(arm)
-    network = build_network(arm, images.shape[1], len(chosen.trained))
+    network = study_unet(2, images.shape[1], len(chosen.trained), seed=arm.seed, filters=(8, 16, 32))
     function = build_loss(arm, chosen, labels)
     random = np.random.default_rng([arm.seed, 1])
     phantom = arm.data == "phantom"
@@ -158,15 +160,6 @@ def train_arm(arm: Arm, data: Path | None = None) -> dict[str, float]:
     train_network(network, loss, images=len(images), steps=arm.steps, seed=arm.seed)
     found = decide(network, test_images, chosen, (test_images != 0).any(1) if phantom else None)
     return scores(found, test_labels.numpy(), TISSUES if phantom else PARTS)
-
-
-def build_network(arm: Arm, channels: int, outputs: int) -> nn.Module:
-    """Return the arm's network with the weights of its seed."""
-    if arm.network == "U-Net":
-        return study_unet(2, channels, outputs, seed=arm.seed, filters=(8, 16, 32))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(arm.seed)
-        return FCDenseNet(2, channels, outputs, growth=6, layers=4, pools=2, stem=24, dropout=0.0)
 
 
 def build_loss(arm: Arm, chosen: Design, labels: Tensor) -> "Loss":
@@ -238,25 +231,15 @@ def real_slices(arm: Arm, data: Path | None, size: int = 48) -> tuple[tuple[Tens
     for names in (order["train"][:12], order["test"][:12]):
         images, labels = [], []
         for name in names:
-            image, label = load_case(dataset.case(name), dataset)
-            if label is None or image.spatial_dims != 3:
-                raise InputError(f"{dataset.path}: the study needs labelled volumes; {name} is not one")
+            image, label = load_labelled_volume(dataset, name)
             volume = normalise_intensity(image.array[:1].astype(np.float32), "volume")[0]
             truth = sum(k * (label.array[0] == value) for k, value in enumerate(values, start=1))
             depth = volume.shape[0]
             for z in np.linspace(0.25 * depth, 0.75 * depth, 4).astype(int):
-                images.append(_middle(volume[z], size)[None])
-                labels.append(_middle(np.asarray(truth)[z], size))
+                images.append(cut_middle(volume[z], (size, size))[None])
+                labels.append(cut_middle(np.asarray(truth)[z], (size, size)))
         parts.append((torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)).long()))
     return parts[0], parts[1]
-
-
-def _middle(array: NDArray[np.generic], size: int) -> NDArray[np.generic]:
-    """Cut the middle of a slice, padding a smaller one with its border."""
-    padding = [((size - n) // 2, size - n - (size - n) // 2) if n < size else (0, 0) for n in array.shape]
-    array = np.pad(array, padding, mode="edge")
-    row, column = ((n - size) // 2 for n in array.shape)
-    return array[row : row + size, column : column + size]
 
 
 def scores(found: NDArray[np.int64], truth: NDArray[np.int64], names: Sequence[str]) -> dict[str, float]:
@@ -277,39 +260,28 @@ def summarise(results: Mapping[Arm, Mapping[str, float]], seeds: Sequence[int]) 
     """Return the table and the relations of finished arms."""
     settings = by_setting(results)
     rows = [
-        Row(
-            arm.setting,
-            ours={c: [round(run[c], 4) for run in runs] for c in COLUMNS if c in runs[0]},
-            paper=PAPER.get(arm.outputs, {}) if arm.data == "phantom" and not arm.beta else {},
+        make_row(
+            arm.setting, runs, COLUMNS, PAPER.get(arm.outputs) if arm == Arm(arm.outputs, steps=arm.steps) else None
         )
         for arm, runs in settings.items()
     ]
-    return Reproduction(
-        title="Exclusive independent probabilities with the F-beta loss (Hashemi et al., MIDL 2019)",
-        columns=[c for c in COLUMNS if any(c in row.ours for row in rows)],
-        rows=rows,
-        relations=list(relations(settings)),
-        notes=NOTES,
-        seeds=list(seeds),
-        seconds=round(sum(run["seconds"] for run in results.values()), 1),
-    )
+    title = "Exclusive independent probabilities with the F-beta loss (Hashemi et al., MIDL 2019)"
+    return make_reproduction(title, COLUMNS, rows, relations(settings), NOTES, seeds=seeds, measured=results.values())
 
 
 def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
     """Yield the paper's relations and the checks that are fair to both designs, in every context."""
+    gain = partial(compare, means=False)
     for arm in [arm for arm in settings if arm.outputs == "exclusive" and not arm.beta]:
         exclusive, single = settings[arm], settings[replace(arm, outputs="single")]
         names = [c for c in COLUMNS if c.startswith("Dice") and c in exclusive[0]]
         context = f"{arm.data}, {arm.network}"
         for column in names:
-            gains = differences(column, single, exclusive)
             left = " (never trained)" if column == "Dice GM" else ""
-            yield Relation(
-                f"{'R2' if left else 'R1'} {column}, {context}",
-                f"Exclusive beats the softmax with F-beta on {column.removeprefix('Dice ')}{left} with every seed",
-                min(gains) > 0,
-                signed(gains),
-            )
+            name = f"{'R2' if left else 'R1'} {column}, {context}"
+            tissue = column.removeprefix("Dice ")
+            statement = f"Exclusive beats the softmax with F-beta on {tissue}{left} with every seed"
+            yield gain(name, statement, column, single, exclusive, every_seed)
         rivals = [settings[r] for r in (replace(arm, outputs="ce"), replace(arm, outputs="single")) if r in settings]
         behind = [max(mean(c, runs) for runs in rivals) - mean(c, exclusive) for c in names]
         yield Relation(
@@ -330,17 +302,15 @@ def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
                 f"{worst[1]:.3f} against {worst[0]:.3f}",
             )
         if RECALL in exclusive[0]:
-            gains = differences(RECALL, single, exclusive)
             statement = "Exclusive raises the recall of white matter over the softmax with every seed"
-            yield Relation(f"R4, {context}", statement, min(gains) > 0, signed(gains))
-            gains = differences(HD, single, exclusive)
+            yield gain(f"R4, {context}", statement, RECALL, single, exclusive, every_seed)
             statement = "The Hausdorff distance of grey matter does not improve along (not lower on average)"
-            yield Relation(f"R3, {context}", statement, float(np.mean(gains)) >= 0, signed(gains, 2))
+            yield gain(f"R3, {context}", statement, HD, single, exclusive, on_average(0), digits=2)
         penalised = replace(arm, outputs="penalised")
         if penalised in settings:
-            gains = differences("Dice WM", exclusive, settings[penalised])
             statement = "A penalty on voxels that two classes claim raises the Dice of white matter with every seed"
-            yield Relation(f"exclusion penalty, {context}", statement, min(gains) > 0, signed(gains))
+            name = f"exclusion penalty, {context}"
+            yield gain(name, statement, "Dice WM", exclusive, settings[penalised], every_seed)
     sweep = sorted((arm for arm in settings if arm.beta), key=lambda arm: arm.beta)
     recall, precision = ([mean(c, settings[arm]) for arm in sweep] for c in (RECALL, PRECISION))
     ordered = recall == sorted(recall) and precision == sorted(precision, reverse=True)

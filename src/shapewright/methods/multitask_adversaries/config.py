@@ -39,7 +39,8 @@ class Config:
     focus
         Exponent of the focal loss; 0 is cross-entropy.
     dice
-        Weight of a Dice loss of every annotated class beside the cross-entropy.
+        Weight of a Dice loss of every annotated class beside the cross-entropy. 0.5 by default; the paper has none, and
+        short trainings of small networks then leave the optic disc, 2 % of the image, empty.
     discriminator_widths
         Channels of the discriminators' convolutions, each followed by a pooling.
     network
@@ -56,7 +57,7 @@ class Config:
     gradient_penalty: float = 0.0
     spectral: bool = False
     focus: float = 0.0
-    dice: float = 0.0
+    dice: float = 0.5
     discriminator_widths: tuple[int, ...] = (32, 64, 128, 256)
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
@@ -75,10 +76,14 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "fast": {"trainer": {"epochs": 40}, "settings": {"discriminator_widths": [8, 16, 32]}},
     "paper": {
-        "settings": {"unannotated": "absent", "network": {"name": "fcn8s", "width": 64, "depth": 5, "dropout": 0.5}},
+        "settings": {
+            "unannotated": "absent",
+            "dice": 0.0,
+            "network": {"name": "fcn8s", "width": 64, "depth": 5, "dropout": 0.5},
+        },
         "trainer": {"learning_rate": 1e-4, "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0, "patience": 20},
-        "augment": {"flip": [0, 1], "rotate": 180, "scale": 0.0, "spatial": 1.0, "intensity": 0.0},
-        "prepare": {"normalise": "fundus", "patch_size": [584, 880], "foreground_share": 0.0},
+        "augment": {"flip": (0, 1), "rotate": 180, "scale": 0.0, "spatial": 1.0, "intensity": 0.0},
+        "prepare": {"normalise": "fundus", "patch_size": (584, 880), "foreground_share": 0.0},
     },
     "toy": {
         "settings": {"network": {"width": 4, "depth": 2}, "discriminator_widths": [4, 8]},

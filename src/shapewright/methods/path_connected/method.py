@@ -6,11 +6,10 @@ the assembled probabilities (``inference.connect``), and not in every window.
 
 from shapewright.data.task import Task
 from shapewright.methods.path_connected.config import Config
-from shapewright.training.method import Batch, Progress, Step
-from shapewright.training.segmentation import SegmentationNetwork, regional_loss
+from shapewright.training.segmentation import RegionalNetwork
 
 
-class PathConnected(SegmentationNetwork):
+class PathConnected(RegionalNetwork):
     """A U-Net trained with a regional loss on the marked voxels.
 
     Parameters
@@ -22,12 +21,7 @@ class PathConnected(SegmentationNetwork):
     """
 
     def __init__(self, settings: Config, task: Task) -> None:
-        super().__init__(settings.network, task)
-        self.loss = regional_loss(settings.loss)
-
-    def step(self, batch: Batch, progress: Progress) -> Step:  # noqa: ARG002 - the weight does not change
-        """Return the regional loss of a batch."""
-        return Step(self.loss(self(batch["image"]), batch["labels"], mask=batch.get("mask")))
+        super().__init__(settings.network, task, settings.loss)
 
 
 build = PathConnected

@@ -15,22 +15,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from shapewright.data import samples
 from shapewright.errors import InputError
 from shapewright.geometry import betti_numbers
 from shapewright.methods.path_connected.scribbles import fit_scribbles
+from shapewright.metrics import iou
 from shapewright.networks import ConnectedRegion
 from shapewright.networks.connected_region import Flow, is_one_piece
 from shapewright.simulate import ScribbleSimulator
 from shapewright.training.connected_config import FitConfig
-from shapewright.training.reproduction import Relation, Reproduction, Row
+from shapewright.training.reproduction import Relation, Reproduction
+from shapewright.training.study import StudyProgress, make_reproduction, make_row
 
 HUMAN, SIMULATED, PIECES = "IoU, human strokes", "IoU, simulated strokes", "masks in one piece"
 COLUMNS = (HUMAN, SIMULATED, PIECES)
 FLOWS = {"none": "FICNN", "box": "flow + FICNN", "affine": "unbounded flow + FICNN"}
-TEACHERS = {"none": "no teacher", "network": "the paper's teacher", "trained": "trained teacher"}
+TEACHERS = {"none": "no teacher", "network": "the paper's teacher", "walks": "random walks"}
 PAPER = {
     ("none", "none"): "0.9152",
     ("none", "network"): "0.9345",
@@ -45,13 +46,11 @@ NOTES = (
     "IoU with the true mask, mean over the images of a seed; seed s takes the strokes of person s modulo 3, and draws "
     "simulated strokes and weights of its own.",
     "The paper's figures are of one photograph (Mandarins) that is not public: only the order can be compared.",
-    "Bundled images: two femurs, two cervices. The trained teacher saw other images of the same collection.",
+    "Bundled images: two femurs, two cervices; nothing was chosen on them.",
     "'Masks in one piece': share of fitted masks that are one piece without holes; those of the unbounded flow are "
     "neither checked nor repaired.",
     "Random regions: 6 couplings, weights of the last layers 10 times as large as PyTorch draws them, for both flows.",
 )
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Arm:
 
 def study(*, quick: bool, seeds: Sequence[int]) -> list[Arm]:
     """Return the arms, the central comparison first."""
-    arms = [Arm(flow, teacher, 0) for teacher in ("none", "trained") for flow in ("none", "box")]
+    arms = [Arm(flow, teacher, 0) for teacher in ("none", "walks") for flow in ("none", "box")]
     if not quick:
         arms += [Arm(flow, "network", 0) for flow in ("none", "box")] + [
             Arm("affine", t, 0) for t in ("none", "network")
@@ -79,7 +78,9 @@ def study(*, quick: bool, seeds: Sequence[int]) -> list[Arm]:
     return [replace(arm, seed=seed, steps=120 if quick else 300) for arm in arms for seed in seeds]
 
 
-def reproduce(*, quick: bool, seeds: Sequence[int], data: Path | None, out: Path, progress: Progress) -> Reproduction:
+def reproduce(
+    *, quick: bool, seeds: Sequence[int], data: Path | None, out: Path, progress: StudyProgress
+) -> Reproduction:
     """Fit the settings to strokes and return the table and the relations.
 
     Parameters
@@ -145,18 +146,6 @@ def measure(arm: Arm, images: Sequence[samples.ScribbledImage]) -> dict[str, flo
     return {**{kind: statistics.mean(values) for kind, values in overlaps.items()}, PIECES: statistics.mean(whole)}
 
 
-def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """Return the intersection over the union of two masks; 1 for two empty ones.
-
-    Examples
-    --------
-    >>> iou(np.array([True, True]), np.array([True, False]))
-    0.5
-    """
-    union = int((first | second).sum())
-    return float((first & second).sum() / union) if union else 1.0
-
-
 def random_regions(count: int) -> dict[str, float]:
     """Return how many random regions of each construction are in several pieces or have holes inside the image."""
     result: dict[str, float] = {}
@@ -186,17 +175,10 @@ def summarise(
         runs = {arm: scores for arm, scores in results.items() if arm.name == name}
         first = next(iter(runs))
         paper = {HUMAN: PAPER[first.flow, first.teacher]} if (first.flow, first.teacher) in PAPER else {}
-        ours = {column: [round(scores[column], 4) for scores in runs.values()] for column in COLUMNS}
-        rows.append(Row(name, ours, paper))
-    seconds = sum(scores["seconds"] for scores in results.values()) + counts["seconds"]
-    return Reproduction(
-        title="Path connectedness for pixelwise image segmentation (Ismail and Moeller, 2023)",
-        columns=COLUMNS,
-        rows=rows,
-        relations=list(relations(results, counts)),
-        notes=NOTES,
-        seeds=list(seeds),
-        seconds=round(seconds, 1),
+        rows.append(make_row(name, list(runs.values()), COLUMNS, paper))
+    title = "Path connectedness for pixelwise image segmentation (Ismail and Moeller, 2023)"
+    return make_reproduction(
+        title, COLUMNS, rows, relations(results, counts), NOTES, seeds=seeds, measured=[*results.values(), counts]
     )
 
 
@@ -211,7 +193,7 @@ def relations(results: Mapping[Arm, Mapping[str, float]], counts: Mapping[str, f
     }
     for column in (HUMAN, SIMULATED):
         strokes = column.removeprefix("IoU, ")
-        for teacher in ("none", "trained"):
+        for teacher in ("none", "walks"):
             without, with_it = means["none", teacher, column], means["box", teacher, column]
             yield Relation(
                 f"flow, {TEACHERS[teacher]}, {strokes}",
@@ -220,7 +202,7 @@ def relations(results: Mapping[Arm, Mapping[str, float]], counts: Mapping[str, f
                 f"{without:.3f} to {with_it:.3f}",
             )
         for flow in ("none", "box"):
-            without, with_it = means[flow, "none", column], means[flow, "trained", column]
+            without, with_it = means[flow, "none", column], means[flow, "walks", column]
             yield Relation(
                 f"teacher, {FLOWS[flow]}, {strokes}",
                 "With the teacher beats without, in the mean over images and seeds",

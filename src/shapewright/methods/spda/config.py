@@ -51,8 +51,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {
         "settings": {"network": {"name": "unet", "width": 64}},
         "trainer": {"learning_rate": 5e-4, "batch_size": 4},  # pairs: 8 images
-        "augment": {"flip": [0, 1], "rotate": 180.0, "spatial": 1.0, "scale": 0.0, "intensity": 0.0},
-        "prepare": {"patch_size": [192, 192], "foreground_share": 0.0},
+        "augment": {"flip": (0, 1), "rotate": 180.0, "spatial": 1.0, "scale": 0.0, "intensity": 0.0},
+        "prepare": {"patch_size": (192, 192), "foreground_share": 0.0},
     },
     "toy": {
         "settings": {"network": {"width": 4, "depth": 2}, "cell_size": [4, 9]},

@@ -7,6 +7,7 @@ carry other textures than the training images; the nuclei are real, their test i
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,20 @@ from shapewright.data.superpixels import SuperpixelPairs
 from shapewright.losses import CrossEntropyLoss
 from shapewright.metrics import dice, iou, surface_distances
 from shapewright.simulate import TextureCellsPhantom
-from shapewright.training.reproduction import Relation, Reproduction, Row
+from shapewright.training.reproduction import Relation, Reproduction
 from shapewright.training.study import (
     Runs,
     StudyProgress,
     by_setting,
+    compare,
+    cut_middle,
     differences,
+    every_seed,
+    make_reproduction,
+    make_row,
     mean,
     measure_arms,
+    on_average,
     predict_probabilities,
     signed,
     study_unet,
@@ -122,13 +129,9 @@ def reproduce(
     progress
         Called with the number of finished arms, of all arms, and the present arm's name.
     """
+    arms = study(quick=quick, seeds=seeds)
     results = measure_arms(
-        study(quick=quick, seeds=seeds),
-        lambda arm: train_arm(arm, data),
-        folder=out / "arms",
-        progress=progress,
-        name=lambda arm: f"{arm.setting}, seed {arm.seed}",
-        inputs=str(data),
+        arms, lambda arm: train_arm(arm, data), folder=out / "arms", progress=progress, inputs=str(data)
     )
     return summarise(results, seeds)
 
@@ -220,23 +223,11 @@ def real_images(arm: Arm, data: Path | None) -> tuple[tuple[Tensor, Tensor], tup
         for name in names:
             image, label = load_case(dataset.case(name), dataset)
             assert label is not None
-            array, mask = _middle(image.array.astype(np.float32)), _middle(label.array != 0)[0]
+            array, mask = (cut_middle(a, (256, 256)) for a in (image.array.astype(np.float32), label.array[0] != 0))
             images.append(array if len(array) == 3 else np.repeat(array[:1], 3, axis=0))
             labels.append(mask)
         parts.append((_normalised(np.stack(images)), torch.from_numpy(np.stack(labels)).long()))
     return parts[0], parts[1]
-
-
-def _middle(array: NDArray[Any], size: int = 256) -> NDArray[Any]:
-    """Cut the middle of ``[C, *spatial]``, repeating the border of a smaller image."""
-    for axis in (1, 2):
-        missing = max(size - array.shape[axis], 0)
-        padding = [(0, 0)] * array.ndim
-        padding[axis] = (missing // 2, missing - missing // 2)
-        array = np.pad(array, padding, mode="edge")
-        start = (array.shape[axis] - size) // 2
-        array = np.take(array, range(start, start + size), axis=axis)
-    return array
 
 
 def _normalised(images: NDArray[np.float32]) -> Tensor:
@@ -268,55 +259,36 @@ def scores(found: NDArray[np.intp], truth: NDArray[np.int64], classes: int) -> d
 def summarise(results: Mapping[Arm, Mapping[str, float]], seeds: Sequence[int]) -> Reproduction:
     """Return the table and the relations of finished arms."""
     settings = by_setting(results)
+    usual = [arm for arm in settings if (arm.data, arm.images) == ("new textures", 4)]
     rows = [
-        Row(
-            arm.setting,
-            ours={column: [round(run[column], 4) for run in runs] for column in COLUMNS},
-            paper=PAPER.get(arm.augmentation, {}) if (arm.data, arm.images) == ("new textures", 4) else {},
-        )
+        make_row(arm.setting, runs, COLUMNS, PAPER.get(arm.augmentation) if arm in usual else None)
         for arm, runs in settings.items()
     ]
-    return Reproduction(
-        title="SPDA: superpixel-based data augmentation (Zhang et al., MIDL 2019)",
-        columns=COLUMNS,
-        rows=rows,
-        relations=list(relations(settings)),
-        notes=NOTES,
-        seeds=list(seeds),
-        seconds=round(sum(run["seconds"] for run in results.values()), 1),
-    )
+    title = "SPDA: superpixel-based data augmentation (Zhang et al., MIDL 2019)"
+    return make_reproduction(title, COLUMNS, rows, relations(settings), NOTES, seeds=seeds, measured=results.values())
 
 
 def relations(settings: Mapping[Arm, Runs]) -> Iterator[Relation]:
     """Yield the paper's relations in every context, and the control."""
+    gain = partial(compare, means=False)
     for basic in [arm for arm in settings if arm.augmentation == "basic"]:
         context = f"{basic.data}, {basic.images} images"
         runs = {name: settings.get(replace(basic, augmentation=name), []) for name in AUGMENTATIONS}
         for name in [name for name in ("basic", "elastic") if runs[name]]:
-            gains = differences(IOU, runs[name], runs["superpixels"])
             statement = f"SPDA raises mean IoU over {AUGMENTATIONS[name]} augmentation with every seed"
-            yield Relation(f"R1 {name}, {context}", statement, min(gains) > 0, signed(gains))
+            yield gain(f"R1 {name}, {context}", statement, IOU, runs[name], runs["superpixels"], every_seed)
         ratio = mean(HD95, runs["superpixels"]) / mean(HD95, runs["basic"])
         statement = "SPDA lowers HD95 to 0.8 of that of basic augmentation or less"
         yield Relation(f"R3 distance, {context}", statement, ratio <= 0.8, f"ratio {ratio:.2f}")
-        gaps = differences(GAP, runs["basic"], runs["superpixels"])
-        yield Relation(
-            f"gap, {context}",
-            "SPDA narrows the gap between training and test images with every seed",
-            max(gaps) < 0,
-            signed(gaps),
-        )
-        gains = differences(BOUNDARY, runs["blur"], runs["superpixels"])
-        yield Relation(
-            f"control: blur, {context}",
-            "SPDA beats a blur of the same strength by 0.01 boundary F1 on average",
-            sum(gains) / len(gains) >= 0.01,
-            signed(gains),
-        )
+        statement = "SPDA narrows the gap between training and test images with every seed"
+        yield gain(f"gap, {context}", statement, GAP, runs["basic"], runs["superpixels"], lambda gaps: max(gaps) < 0)
+        statement = "SPDA beats a blur of the same strength by 0.01 boundary F1 on average"
+        name = f"control: blur, {context}"
+        yield gain(name, statement, BOUNDARY, runs["blur"], runs["superpixels"], on_average(0.01))
         if runs["consistent"]:
-            gains = differences(IOU, runs["superpixels"], runs["consistent"])
             statement = "Asking both predictions of a pair to agree raises mean IoU with every seed"
-            yield Relation(f"consistency, {context}", statement, min(gains) > 0, signed(gains))
+            name = f"consistency, {context}"
+            yield gain(name, statement, IOU, runs["superpixels"], runs["consistent"], every_seed)
     few = next(arm for arm in settings if arm.augmentation == "basic" and arm.data == "new textures")
     many = replace(few, images=16)
     if many in settings:

@@ -2,11 +2,10 @@
 
 from shapewright.data.task import Task
 from shapewright.methods.supervised.config import Config
-from shapewright.training.method import Batch, Progress, Step
-from shapewright.training.segmentation import SegmentationNetwork, regional_loss
+from shapewright.training.segmentation import RegionalNetwork
 
 
-class Supervised(SegmentationNetwork):
+class Supervised(RegionalNetwork):
     """A U-Net trained with one regional loss.
 
     Parameters
@@ -18,12 +17,7 @@ class Supervised(SegmentationNetwork):
     """
 
     def __init__(self, settings: Config, task: Task) -> None:
-        super().__init__(settings.network, task)
-        self.loss = regional_loss(settings.loss)
-
-    def step(self, batch: Batch, progress: Progress) -> Step:  # noqa: ARG002 - the weight does not change
-        """Return the regional loss of a batch."""
-        return Step(self.loss(self(batch["image"]), batch["labels"], mask=batch.get("mask")))
+        super().__init__(settings.network, task, settings.loss)
 
 
 build = Supervised
