@@ -89,9 +89,8 @@ class JaccardLoss(nn.Module):
     channels
         Labels to supervise: classes, or K, K + 1, ... for sets; default all but the background.
     class_weights
-        One non-negative weight for each of ``channels``, taken as given: two losses whose weights sum to 1 together are
-        one loss. Default: the mean over those labels that count, see
-        :class:`~shapewright.losses.MarginalDiceLoss`.
+        One non-negative weight for each of ``channels``; default equal ones. Those of the labels that count in an
+        image, see :class:`~shapewright.losses.MarginalDiceLoss`, are divided by their sum.
     form
         ``l1``, a metric, or ``tanimoto``; see :func:`soft_jaccard`.
     reduction
@@ -107,7 +106,11 @@ class JaccardLoss(nn.Module):
     Notes
     -----
     The paper's weights, 1/2 for the lesion and 1/16 for every tissue, do not sum to 1 as it asks for with its 6
-    tissues (7/8, with the background 15/16).
+    tissues (7/8, with the background 15/16). The mean over a batch of as many images of tissue as of lesions gives the
+    lesion 1/2 and the tissues the other half in equal parts.
+
+    On an image without a class the distance is 1 whatever is predicted, so its gradient is 0 in the form ``l1``; what
+    is not lesion is a label with a gradient of its own.
 
     References
     ----------
@@ -155,15 +158,12 @@ class JaccardLoss(nn.Module):
 
     def _weighted(self, distances: Tensor, counts: Tensor) -> Tensor:
         """Reduce distances ``[B, channels]``."""
-        if self.class_weights is None:
-            weights = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
-        elif len(self.class_weights) != distances.shape[1]:
-            raise InputError(
-                f"class_weights must have {distances.shape[1]} values, one per channel; got {len(self.class_weights)}"
-            )
-        else:
-            weights = torch.tensor(self.class_weights, device=distances.device) * counts
-        return _inputs.reduce_values((weights * distances).sum(dim=1), self.reduction)
+        given = self.class_weights or (1.0,) * distances.shape[1]
+        if len(given) != distances.shape[1]:
+            raise InputError(f"class_weights must have {distances.shape[1]} values, one per channel; got {len(given)}")
+        weights = counts * torch.tensor(given, dtype=distances.dtype, device=distances.device)
+        shares = weights / weights.sum(dim=1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+        return _inputs.reduce_values((shares * distances).sum(dim=1), self.reduction)
 
 
 def modality_consistency(

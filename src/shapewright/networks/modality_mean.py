@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from shapewright.errors import InputError
-from shapewright.networks.additive_unet import AdditiveUNet, Norm, conv_block
+from shapewright.networks.additive_unet import Norm, conv_block
 
 
 class ModalityMeanNet(nn.Module):
@@ -19,15 +19,15 @@ class ModalityMeanNet(nn.Module):
     ----------
     channels
         Names of the modalities, in the order of an image's channels.
-    out_channels
-        Number of classes K.
+    body
+        Features [B, width, *spatial] to logits [B, K, *spatial].
+    width
+        Channels of the stems.
     spatial_dims
         2 or 3.
-    widths
-        Channels per level of the body, see :class:`~shapewright.networks.AdditiveUNet`; the stems have the first.
     norm
-        Normalisation everywhere. ``instance`` because images with different modalities have different statistics:
-        running averages of batch normalisation fit neither.
+        Normalisation of the stems. ``instance``, which the body should have too: images with different modalities
+        have different statistics, and running averages of batch normalisation fit neither.
 
     Raises
     ------
@@ -36,8 +36,7 @@ class ModalityMeanNet(nn.Module):
 
     Notes
     -----
-    The paper's body is a HighResNet, dilated convolutions at full resolution; here it is a U-Net, whose step costs a
-    fraction. Where the mean is taken is not stated there: here after two convolutions. HeMIS passes the variance on as
+    Where the mean is taken is not stated in the paper: here after two convolutions. HeMIS passes the variance on as
     well; the paper does not, nor does this.
 
     References
@@ -47,7 +46,7 @@ class ModalityMeanNet(nn.Module):
 
     Examples
     --------
-    >>> network = ModalityMeanNet(["T1", "FLAIR"], 4, widths=(4, 8))
+    >>> network = ModalityMeanNet(["T1", "FLAIR"], nn.Conv2d(8, 4, 1), width=8)
     >>> t1 = torch.rand(1, 1, 8, 8)
     >>> alone = network({"T1": t1})
     >>> missing = network(torch.cat([t1, torch.full_like(t1, torch.nan)], dim=1))
@@ -58,18 +57,18 @@ class ModalityMeanNet(nn.Module):
     def __init__(
         self,
         channels: Sequence[str],
-        out_channels: int,
+        body: nn.Module,
         *,
+        width: int = 16,
         spatial_dims: int = 2,
-        widths: Sequence[int] = (16, 32, 64, 128),
         norm: Norm = "instance",
     ) -> None:
         super().__init__()
         if not channels or len(set(channels)) < len(channels):
             raise InputError(f"channels must be different names of at least one modality; got {tuple(channels)}")
         self.channels = tuple(channels)
-        self.stems = nn.ModuleList(conv_block(1, widths[0], spatial_dims, norm) for _ in channels)
-        self.body = AdditiveUNet(widths[0], out_channels, spatial_dims=spatial_dims, widths=widths, norm=norm)
+        self.stems = nn.ModuleList(conv_block(1, width, spatial_dims, norm) for _ in channels)
+        self.body = body
 
     def forward(self, image: Tensor | Mapping[str, Tensor]) -> Tensor:
         """Return logits [B, K, *spatial].
@@ -84,9 +83,9 @@ class ModalityMeanNet(nn.Module):
         return logits
 
     def fuse(self, image: Tensor | Mapping[str, Tensor]) -> Tensor:
-        """Return the mean features [B, widths[0], *spatial] of the modalities that are there."""
+        """Return the mean features [B, width, *spatial] of the modalities that are there."""
         if isinstance(image, Mapping):
-            return self._mean_of_named(image)
+            image = self._with_missing(image)
         if image.shape[1] != len(self.channels):
             raise InputError(
                 f"image must have {len(self.channels)} channels ({', '.join(self.channels)}), missing ones NaN; got "
@@ -108,14 +107,15 @@ class ModalityMeanNet(nn.Module):
         count = there.sum(dim=1).to(total.dtype)
         return total / count.view(-1, *[1] * (total.ndim - 1))
 
-    def _mean_of_named(self, images: Mapping[str, Tensor]) -> Tensor:
+    def _with_missing(self, images: Mapping[str, Tensor]) -> Tensor:
+        """Return named modalities as the channels of one image."""
         strange = sorted(set(images) - set(self.channels))
         if strange or not images:
             raise InputError(
                 f"modalities must be some of {', '.join(self.channels)}; got {', '.join(images) or 'none'}"
             )
-        shown = [stem(images[name]) for name, stem in zip(self.channels, self.stems, strict=True) if name in images]
-        return torch.stack(shown).mean(dim=0)
+        blank = torch.full_like(next(iter(images.values())), torch.nan)
+        return torch.cat([images.get(name, blank) for name in self.channels], dim=1)
 
 
 def present_channels(image: Tensor) -> Tensor:

@@ -1,10 +1,13 @@
 """Options of the method; readable without torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from shapewright.errors import check_number
+from shapewright.errors import InputError, check_number
+from shapewright.networks.config import NetworkConfig
+
+BODIES = ("light", "unet", "dynunet", "highresnet")
 
 
 @dataclass(frozen=True)
@@ -24,39 +27,42 @@ class Config:
         consistent about; 200 suits runs of some thousand steps.
     detach
         ``none`` lets gradients through both predictions; ``target`` only through that from all modalities.
-    norm
-        ``instance``: the statistics of the image itself, which a change of modalities needs; ``batch`` for comparison.
-    width
-        Channels of the stems and of the first level; doubled at every level.
-    depth
-        Most levels of the network; fewer where the patch is small.
+    network
+        What follows the mean of the modalities' features: a network with the statistics of each image (``light``,
+        ``unet``, ``dynunet``, ``highresnet``), as images with other modalities have others. The paper's is
+        ``highresnet``, at full resolution and slow; the default is a residual U-Net.
     """
 
     form: Literal["l1", "tanimoto"] = "l1"
     consistency: float = 1.0
     warmup_steps: int = 200
     detach: Literal["none", "target"] = "none"
-    norm: Literal["instance", "batch"] = "instance"
-    width: int = 16
-    depth: int = 4
+    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(name="unet"))
 
     def __post_init__(self) -> None:
         check_number("settings.consistency", self.consistency, minimum=0)
         check_number("settings.warmup_steps", self.warmup_steps, minimum=0)
-        check_number("settings.width", self.width, minimum=1)
-        check_number("settings.depth", self.depth, minimum=1)
+        if self.network.name not in BODIES:
+            raise InputError(
+                f"settings.network.name must be one of {', '.join(BODIES)}; got {self.network.name!r}, whose batch "
+                "normalisation does not fit images with different modalities"
+            )
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "fast": {"trainer": {"epochs": 40}},
     "paper": {
-        "settings": {"form": "tanimoto", "warmup_steps": 5000},
+        "settings": {
+            "form": "tanimoto",
+            "warmup_steps": 5000,
+            "network": {"name": "highresnet", "width": 16, "depth": 3},
+        },
         "trainer": {"learning_rate": 5e-3, "batch_size": 2, "epochs": 200},
         "prepare": {"patch_size": (40, 120, 120)},
     },
     "toy": {
-        "settings": {"width": 4, "depth": 2, "warmup_steps": 1},
+        "settings": {"warmup_steps": 1, "network": {"name": "light", "width": 4, "depth": 2}},
         "trainer": {"epochs": 2, "steps_per_epoch": 2},
         "prepare": {"patch_voxels": 4096},
     },

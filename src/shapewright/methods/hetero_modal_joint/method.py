@@ -25,10 +25,11 @@ from shapewright.errors import InputError
 from shapewright.losses.jaccard import JaccardLoss, modality_consistency
 from shapewright.methods.hetero_modal_joint.config import Config
 from shapewright.networks.modality_mean import ModalityMeanNet, present_channels
-from shapewright.networks.segmentation import PaddedToStride, possible_depth
+from shapewright.networks.segmentation import PaddedToStride, build_network
 from shapewright.training.method import Batch, Progress, Step
 
 UNKNOWN_CLASSES = "unknown_classes"
+STEM_WIDTH = 16  # channels of every modality's stem
 
 
 class HeteroModalJoint(nn.Module):
@@ -46,15 +47,16 @@ class HeteroModalJoint(nn.Module):
         super().__init__()
         self.settings = settings
         self.task = task
-        depth = min(settings.depth, possible_depth(task.patch_size))
-        body = ModalityMeanNet(
-            task.channels,
-            task.classes,
-            spatial_dims=task.spatial_dims,
-            widths=[settings.width * 2**level for level in range(depth)],
-            norm=settings.norm,
+        width, dims = settings.network.width or STEM_WIDTH, task.spatial_dims
+        body = build_network(
+            settings.network,
+            spatial_dims=dims,
+            in_channels=width,
+            out_channels=task.classes,
+            patch_size=task.patch_size,
         )
-        self.network = PaddedToStride(body, stride=2 ** (depth - 1))
+        stems_and_body = ModalityMeanNet(task.channels, body.body, width=width, spatial_dims=dims)
+        self.network: nn.Module = PaddedToStride(stems_and_body, body.stride)
         labels = range(task.classes + len(task.label_sets))
         self.supervised = JaccardLoss(task.label_sets, channels=labels, form=settings.form)
         self.shared: Tensor
