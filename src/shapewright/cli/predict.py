@@ -23,7 +23,13 @@ def main(argv: Sequence[str]) -> int:
         "  shapewright predict runs/a scan.nii.gz --out masks --probabilities",
     )
     parser.add_argument("run", type=Path, help="run's folder, or a checkpoint (*.safetensors)")
-    parser.add_argument("images", type=Path, nargs="+", help="image files, DICOM folders, or a folder of images")
+    parser.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        help="image files, DICOM folders, or a folder of images; NAME_0000, NAME_0001, ... are the channels of one, of "
+        "which some may be missing where the method allows it",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the label maps")
     parser.add_argument("--format", choices=FORMATS, help="format of the results (default: the image's own)")
     parser.add_argument("--probabilities", action="store_true", help="write the class probabilities as well")

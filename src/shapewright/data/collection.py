@@ -184,13 +184,17 @@ def load_member_case(
     ``-1 - i`` stands for any class of ``dataset.label_sets[i]``.
     """
     member = dataset.members[case.member]
-    there = dict(zip(member.dataset.channels, image.array, strict=True))
-    blank = np.full(image.spatial_shape, np.nan, np.float32)
-    array = np.stack([there.get(name, blank) for name in dataset.channels])
     if labels is not None:
         numbered = member.number_labels(labels, image, len(dataset.labels) + 1)
         labels = dataclasses.replace(labels, array=numbered)
-    return dataclasses.replace(image, array=array), labels
+    return place_channels(image, member.dataset.channels, dataset.channels), labels
+
+
+def place_channels(image: Image, names: Sequence[str], wanted: Sequence[str]) -> Image:
+    """Return an image whose channels are ``names`` with the channels ``wanted``; those it lacks are NaN throughout."""
+    there = dict(zip(names, image.array, strict=True))
+    blank = np.full(image.spatial_shape, np.nan, np.float32)
+    return dataclasses.replace(image, array=np.stack([there.get(name, blank) for name in wanted]))
 
 
 def _read(source: Path) -> dict[str, Any]:

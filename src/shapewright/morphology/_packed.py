@@ -27,7 +27,7 @@ from shapewright.morphology.elements import Offsets
 Words = NDArray[np.uint64]
 Pixels = NDArray[np.uint8]
 
-_THREADED_WORK = 1 << 20  # words times passes; below, starting threads costs more than the work
+THREADED_WORK = 1 << 20  # words times passes; below, starting threads costs more than the work
 
 
 def union_of_shifts(image: PackedImage, offsets: Offsets, *, outside: bool, complement: bool) -> PackedImage:
@@ -70,7 +70,7 @@ def _for_each_block(
     run: Callable[[int, int], None], planes: tuple[int, int, int, int], sizes: Cut, steps: NDArray[np.int64]
 ) -> None:
     work = sizes.size * sizes.blocks * planes[0] * len(steps)
-    for_each_block(run, planes[0] * sizes.blocks, None if work > _THREADED_WORK else 1)
+    for_each_block(run, planes[0] * sizes.blocks, None if work > THREADED_WORK else 1)
 
 
 @lru_cache(maxsize=256)
@@ -93,7 +93,7 @@ def _run_words(words: Words, out: Words, steps: Any, cut: Cut, beyond: bool, fli
     result = buffers[RESULT * cut.size : (RESULT + 1) * cut.size]
     for unit in range(first, last):
         load_words(words, unit, cut, beyond, flip, unit > first and unit % cut.blocks != 0, source)
-        _passes(buffers, steps, cut)
+        run_passes(buffers, steps, cut)
         store_words(result, unit, cut, flip, out)
 
 
@@ -107,12 +107,12 @@ def _run_pixels(
     result = buffers[RESULT * cut.size : (RESULT + 1) * cut.size]
     for unit in range(first, last):
         load_bits(pixels, shape, unit, cut, beyond, flip, unit > first and unit % cut.blocks != 0, source)
-        _passes(buffers, steps, cut)
+        run_passes(buffers, steps, cut)
         store_bits(result, unit, cut, flip, out, shape)
 
 
 @kernel
-def _passes(buffers: Any, steps: Any, cut: Cut) -> None:
+def run_passes(buffers: Any, steps: Any, cut: Cut) -> None:
     """Compute the result's buffer from the source's."""
     size = cut.size
     start, stop = inner_range(cut)
