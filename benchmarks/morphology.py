@@ -18,6 +18,7 @@ from pathlib import Path
 
 import cv2
 import diplib
+import llvmlite.binding
 import numpy as np
 import torch
 import torch.nn.functional
@@ -262,7 +263,7 @@ def main() -> None:
     cv2.setNumThreads(options.threads)
     diplib.SetNumberOfThreads(options.threads)
     rounds, slow = (7, 2) if options.quick else (51, 7)
-    print(f"{options.threads} threads; milliseconds; (ratio to ours)")
+    print(f"processor {llvmlite.binding.get_host_cpu_name()}, {options.threads} threads; milliseconds; (ratio to ours)")
     if "images" in parts:
         binary_2d(rounds, slow)
     if "volumes" in parts:
