@@ -85,7 +85,7 @@ def binary_2d(rounds: int, slow: int) -> None:
     def chain() -> object:
         packed = pack(image)
         for _ in range(5):
-            packed = dilation(erosion(packed, ball(3)), ball(3))
+            packed = dilation(erosion(packed, ball3), ball3)
         return packed
 
     def chain_cv() -> object:
@@ -94,7 +94,8 @@ def binary_2d(rounds: int, slow: int) -> None:
             result = cv2.dilate(cv2.erode(result, structure3), structure3)
         return result
 
-    structure3 = ball(3).astype(np.uint8)
+    ball3 = ball(3)
+    structure3 = ball3.astype(np.uint8)
     row("1024^2 ten operators, ball 3, packed", {"ours": chain, "OpenCV": chain_cv}, rounds)
 
 

@@ -64,6 +64,16 @@ def test_mirrors_are_exact_and_shared() -> None:
     assert torch.equal(mirrored["maps"], patch["maps"].flip(1, 3))
 
 
+def test_a_missing_channel_stays_missing_and_changes_no_other() -> None:
+    change = PatchChange(contrast=1.2, brightness=0.3, gamma=0.8, noise=0.1)
+    one = torch.rand(1, 6, 7, generator=torch.Generator().manual_seed(0))
+    alone = apply_change({"image": one}, change, (1.0, 1.0), np.random.default_rng(1))["image"]
+    image = torch.cat([torch.full_like(one, torch.nan), one])
+    both = apply_change({"image": image}, change, (1.0, 1.0), np.random.default_rng(1))["image"]
+    assert both[0].isnan().all()
+    assert torch.equal(both[1:], alone)
+
+
 def test_nothing_drawn_changes_nothing() -> None:
     batch = {"image": torch.rand(3, 1, 8, 8), "labels": torch.ones(3, 8, 8, dtype=torch.int64)}
     still = BatchAugmentation((1.0, 1.0), rotate=0, scale=0, spatial=0, intensity=0)

@@ -11,6 +11,7 @@ from scipy import ndimage
 from shapewright.errors import InputError
 from shapewright.geometry import extents, object_size
 from shapewright.losses import SizeLevelLoss, SizeLoss
+from shapewright.losses.size_level import _levels
 
 SHAPE = (3, 3)
 EVERY = torch.tensor(list(itertools.product([False, True], repeat=math.prod(SHAPE)))).reshape(-1, *SHAPE)
@@ -301,6 +302,36 @@ def test_level_sets_by_area_and_by_class() -> None:
     chosen = torch.nn.functional.binary_cross_entropy(probabilities[0, 1], expected.double())
     assert values[0, 0].item() == pytest.approx(chosen.item())
     assert SizeLevelLoss(measure="area")(logits, sizes).item() == pytest.approx(values.sum().item() / 3)
+
+
+@pytest.mark.parametrize("measure", ["inscribed", "inscribed_euclidean", "area"])
+def test_levels_are_those_of_one_search_per_image(measure) -> None:
+    """Images above, below and within their interval share a batch; each is halved towards its own level."""
+    random = torch.Generator().manual_seed(5)
+    fields = torch.sigmoid(bump((12, 11), top=5.0).float()[0] + 2 * torch.randn(9, 12, 11, generator=random))
+    low = torch.rand(9, generator=random) * (12 if measure != "area" else 90)
+    high = low + torch.arange(9) % 3
+    expected = []
+    for field, least, most in zip(fields, low, high, strict=True):
+
+        def size_at(level, field=field):
+            mask = field > torch.sigmoid(level)
+            if measure == "area":
+                return mask.sum() * np.prod(SPACING)
+            return object_size(mask, metric="euclidean" if "euclidean" in measure else "chebyshev", spacing=SPACING)
+
+        near, far = torch.tensor([0.0]), torch.tensor([0.0])
+        if size_at(near) > most or size_at(near) < least:
+            side = 1 if size_at(near) > most else -1
+            far = torch.tensor([16.0 * side])
+            for _ in range(10):
+                middle = (near + far) / 2
+                if size_at(middle) > most if side > 0 else size_at(middle) < least:
+                    near = middle
+                else:
+                    far = middle
+        expected.append(torch.sigmoid(far))
+    assert torch.equal(_levels(fields, low, high, SPACING, measure), torch.cat(expected))
 
 
 def test_level_loss_ends_at_the_known_size() -> None:

@@ -88,6 +88,25 @@ def test_all_forms_agree(program: Program, shape: tuple[int, ...], tmp_path: Pat
     np.testing.assert_array_equal(session.run(None, {"image": image})[0], expected)
 
 
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (40, 1), (1, 31), (3, 32), (5, 33), (7, 63), (9, 64), (4, 65), (50, 50), (6, 130), (2, 3, 37)]
+)
+def test_small_images_in_one_call_are_what_packed_images_are_step_by_step(shape: tuple[int, ...]) -> None:
+    for seed in range(6):
+        program = random_program(seed, dims=len(shape), channels=1 + seed % 3)
+        image = np.random.default_rng(seed).random((2, 5, program.channels, *shape)) < 0.5
+        packed = pack(image, spatial_dims=len(shape))
+        np.testing.assert_array_equal(program(image), program(packed).unpack())
+        assert program._fused[image.shape[2:]] is not None
+
+
+def test_large_images_are_run_step_by_step() -> None:
+    program = random_program(0, channels=1)
+    image = np.random.default_rng(0).random((1, 300, 900)) < 0.5
+    np.testing.assert_array_equal(program(image), by_scipy(program, image))
+    assert program._fused[image.shape] is None
+
+
 def chain(*steps: Node, channels: int = 1) -> Program:
     nodes = [Node("input", number=channel) for channel in range(channels)]
     return Program([*nodes, *steps], [len(nodes) + len(steps) - 1], channels, 2)

@@ -6,7 +6,7 @@ import torch
 from shapewright.errors import InputError
 from shapewright.networks import NetworkConfig, build_network
 
-NAMES = ["light", "unet", "dynunet", "fcn8s", "fcn8s_concat", "additive", "concat_unet"]
+NAMES = ["light", "unet", "dynunet", "fcn8s", "fcn8s_concat", "additive", "concat_unet", "highresnet"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shapewright.boolean._jit import for_each_block, kernel
 
 Words = NDArray[np.uint64]
-_BYTES = ir.VectorType(ir.IntType(8), 64)
+_BYTES, _HALF = ir.VectorType(ir.IntType(8), 64), ir.VectorType(ir.IntType(8), 32)
 _ALIGNED_PIXELS = 1 << 17  # below, looking at the address costs more than it brings
 _THREADED_PIXELS = 1 << 22  # below, starting threads costs more than packing
 
@@ -28,9 +28,9 @@ def _inline(function: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
-def _vector_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+def _vector_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, kind: Any = _BYTES) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _BYTES.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
 
 @_inline
@@ -53,6 +53,19 @@ def _word_to_bytes(_: Any, word: Any, data: Any, index: Any) -> Any:
         pointer = _vector_pointer(context, builder, signature.args[1], arguments[1], arguments[2])
         bits = builder.bitcast(arguments[0], ir.VectorType(ir.IntType(1), 64))
         builder.store(builder.zext(bits, _BYTES), pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(word, data, index), generate
+
+
+@_inline
+def _half_word_to_bytes(_: Any, word: Any, data: Any, index: Any) -> Any:
+    """Write the lower 32 bits of a word as 32 bytes 0 and 1 from an index on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _vector_pointer(context, builder, signature.args[1], arguments[1], arguments[2], _HALF)
+        bits = builder.bitcast(builder.trunc(arguments[0], ir.IntType(32)), ir.VectorType(ir.IntType(1), 32))
+        builder.store(builder.zext(bits, _HALF), pointer, align=1)
         return context.get_dummy_value()
 
     return types.void(word, data, index), generate
@@ -89,13 +102,20 @@ def pack_whole(pixels: Any, start: int, width: int, inverse: Any, words: Any, at
 def pack_rest(pixels: Any, start: int, width: int, inverse: Any, words: Any, at: int) -> None:
     """Pack the pixels of a row behind its last whole word, of which there must be some."""
     rest, end = width % 64, start + width
-    word = np.uint64(0)
     if end >= 64:  # the last 64 pixels before the row's end, of which the row's rest is kept
         word = _bytes_to_word(pixels, np.uint64(end - 64)) >> np.uint64(64 - rest)
     else:
-        for x in range(np.uint64(rest)):
-            word |= np.uint64(pixels[np.uint64(end - rest) + x] != 0) << x
+        word = _pack_slowly(pixels, end - rest, rest)
     words[at + width // 64] = word ^ inverse
+
+
+@kernel
+def _pack_slowly(pixels: Any, start: int, count: int) -> Any:
+    """Return the word of a few pixels, a loop apart so that the calls that do not need it are compiled in line."""
+    word = np.uint64(0)
+    for x in range(np.uint64(count)):
+        word |= np.uint64(pixels[np.uint64(start) + x] != 0) << x
+    return word
 
 
 @kernel
@@ -113,9 +133,15 @@ def unpack_rest(words: Any, at: int, inverse: Any, pixels: Any, start: int, widt
     if whole:  # the last 64 pixels of the row at once
         last = shifted_pair(words[at + whole - 1], words[at + whole], np.uint64(rest))
         _word_to_bytes(last ^ inverse, pixels, np.uint64(start + width - 64))
+        return
+    word, begin = words[at] ^ inverse, np.uint64(start)
+    if rest >= 32:  # the first 32 and the last 32, which may overlap
+        _half_word_to_bytes(word, pixels, begin)
+        behind = np.uint64(rest - 32)
+        _half_word_to_bytes(word >> behind, pixels, begin + behind)
     else:
         for x in range(np.uint64(rest)):
-            pixels[np.uint64(start) + x] = ((words[at] ^ inverse) >> x) & np.uint64(1)
+            pixels[begin + x] = (word >> x) & np.uint64(1)
 
 
 @kernel

@@ -2,10 +2,11 @@
 
 import dataclasses
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shapewright.cli.main import OK
+from shapewright.cli.main import OK, USAGE
 from shapewright.cli.parsers import Parser, say, track
 from shapewright.errors import InputError
 
@@ -16,12 +17,19 @@ def main(argv: Sequence[str]) -> int:
     """Run the command."""
     parser = Parser(
         "predict",
-        "Label new images with a trained run. Every result has its image's geometry (shape, spacing, orientation).",
+        "Label new images with a trained run. Every result has its image's geometry (shape, spacing, orientation). An "
+        "image that cannot be read is named at the end, with exit code 2; the others are labelled all the same.",
         "examples:\n  shapewright predict runs/a new_images/ --out masks\n"
         "  shapewright predict runs/a scan.nii.gz --out masks --probabilities",
     )
     parser.add_argument("run", type=Path, help="run's folder, or a checkpoint (*.safetensors)")
-    parser.add_argument("images", type=Path, nargs="+", help="image files, DICOM folders, or a folder of images")
+    parser.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        help="image files, DICOM folders, or a folder of images; NAME_0000, NAME_0001, ... are the channels of one, of "
+        "which some may be missing where the method allows it",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the label maps")
     parser.add_argument("--format", choices=FORMATS, help="format of the results (default: the image's own)")
     parser.add_argument("--probabilities", action="store_true", help="write the class probabilities as well")
@@ -40,6 +48,7 @@ def main(argv: Sequence[str]) -> int:
     if options.connect:
         inference = dataclasses.replace(predictor.config.inference, connect=True)
         predictor = dataclasses.replace(predictor, config=dataclasses.replace(predictor.config, inference=inference))
+    failed: dict[str, str] = {}
     results = predict_files(
         predictor,
         images,
@@ -47,10 +56,15 @@ def main(argv: Sequence[str]) -> int:
         suffix=options.format,
         probabilities=options.probabilities,
         overwrite=options.overwrite,
+        failed=failed,
         track=track,
     )
     say(*(str(path) for path in results.values()))
-    return OK
+    for message in failed.values():
+        sys.stderr.write(f"error: {message}\n")
+    if len(failed) > 1:
+        sys.stderr.write(f"{len(failed)} of {len(images)} images could not be labelled\n")
+    return USAGE if failed else OK
 
 
 def collect_images(paths: Sequence[Path]) -> dict[str, tuple[Path, ...]]:

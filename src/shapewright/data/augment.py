@@ -176,9 +176,14 @@ def _resample(
 
 
 def _expose(image: "Tensor", change: PatchChange, random: np.random.Generator) -> "Tensor":
-    """Change contrast, brightness, gamma and noise of an image [C, *spatial]."""
+    """Change contrast, brightness, gamma and noise of an image [C, *spatial], except of missing channels, NaN."""
     import torch
 
+    there = ~image.flatten(1).isnan().any(dim=1)
+    if not there.all():
+        result = torch.full_like(image, torch.nan)
+        result[there] = _expose(image[there], change, random)
+        return result
     if change.gamma != 1.0:
         low, high = image.amin(), image.amax()
         span = (high - low).clamp_min(1e-6)

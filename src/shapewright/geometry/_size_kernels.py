@@ -88,6 +88,8 @@ def flipped_radii(
         for z in range(depth):
             for y in range(height):
                 for x in range(width):
+                    if d1[z, y, x] == 0:
+                        continue  # the box of all pixels is not needed
                     level = np.searchsorted(levels, d1[z, y, x])
                     top = max(top, level)
                     for axis, position in enumerate((z, y, x)):

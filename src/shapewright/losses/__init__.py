@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from shapewright.losses.fbeta import auto_beta as auto_beta
     from shapewright.losses.hausdorff import HausdorffLoss as HausdorffLoss
     from shapewright.losses.independent import IndependentLoss as IndependentLoss
+    from shapewright.losses.jaccard import JaccardLoss as JaccardLoss
+    from shapewright.losses.jaccard import modality_consistency as modality_consistency
+    from shapewright.losses.jaccard import soft_jaccard as soft_jaccard
     from shapewright.losses.label_sets import AdaptiveCrossEntropyLoss as AdaptiveCrossEntropyLoss
     from shapewright.losses.label_sets import MarginalDiceLoss as MarginalDiceLoss
     from shapewright.losses.label_space import LabelSpace as LabelSpace
@@ -44,8 +47,11 @@ _MODULES = {
     "FBetaLoss": "fbeta",
     "GeneralisedDiceLoss": "overlap",
     "HausdorffLoss": "hausdorff",
+    "JaccardLoss": "jaccard",
     "LabelSpace": "label_space",
     "MarginalDiceLoss": "label_sets",
+    "modality_consistency": "jaccard",
+    "soft_jaccard": "jaccard",
     "IndependentLoss": "independent",
     "ScheduledSum": "compose",
     "SizeLevelLoss": "size_level",
@@ -68,6 +74,7 @@ __all__ = [
     "GeneralisedDiceLoss",
     "HausdorffLoss",
     "IndependentLoss",
+    "JaccardLoss",
     "LabelSpace",
     "MarginalDiceLoss",
     "ScheduledSum",
@@ -77,6 +84,8 @@ __all__ = [
     "WeightSchedule",
     "auto_beta",
     "balance_weights",
+    "modality_consistency",
+    "soft_jaccard",
 ]
 
 

@@ -1,10 +1,11 @@
 """Measures of the size of objects, for losses: arrays in NumPy, moments as tensors with their derivative."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from shapewright.errors import InputError
@@ -52,6 +53,16 @@ def measured(indicators: Tensor, measure: str, spacing: Spacing) -> Tensor:
         return moments(indicators, measure, spacing).masked_fill(absent[:, None], torch.nan)
     sizes: Tensor = _mask_sizes(indicators > 0.5, list(spacing), measure)
     return sizes.to(indicators)
+
+
+def sizes_of_masks(masks: Masks, measure: str, spacing: Spacing, dtype: DTypeLike) -> NDArray[Any]:
+    """Return the sizes [N] of masks [N, *spatial] by a measure that grows with the mask."""
+    if measure == "area":
+        pixels = np.count_nonzero(masks.reshape(len(masks), -1), axis=1)
+        areas: NDArray[Any] = pixels.astype(dtype) * float(np.prod(spacing))
+        return areas
+    sizes_of, _ = SAMPLED[measure]
+    return sizes_of(masks, spacing)[:, 0]
 
 
 def moments(fields: Tensor, measure: str, spacing: Spacing) -> Tensor:

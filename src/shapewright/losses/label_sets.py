@@ -1,6 +1,7 @@
 """Losses of labels that stand for sets of classes: adaptive cross-entropy and marginal Dice."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -101,9 +102,10 @@ class AdaptiveCrossEntropyLoss(nn.Module):
 class MarginalDiceLoss(nn.Module):
     r"""Soft Dice of labels that may stand for several classes, whose probabilities are added first.
 
-    Every label l of an image is a region with probability :math:`s_l = \sum_{j \in V_l} p_j`. A label counts in an
-    image unless the image shows another label with a class of its own in common: on an image labelled "lesion" and
-    "not lesion" these two count, and grey matter, which nobody looked for, does not.
+    Every label l of an image is a region with probability :math:`s_l = \sum_{j \in V_l} p_j`, compared on the voxels
+    whose label tells whether they belong to it. A label counts in an image that shows it, and where no label that the
+    image shows has a class in common with it: on an image labelled "lesion" and "not lesion" these two count, and grey
+    matter, which nobody looked for, does not.
 
     Parameters
     ----------
@@ -156,24 +158,76 @@ class MarginalDiceLoss(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss of ``logits [B, K, *spatial]`` and ``target`` (labels ``[B, *spatial]``)."""
-        classes = _inputs.class_count(logits)
+        _inputs.class_count(logits)
         labels = _inputs.read_labels(target, logits, self.ignore_label, more=len(self.sets))
         counted = _inputs.counted_voxels(mask, logits, labels, self.ignore_label)
-        probabilities = _inputs.class_probabilities(logits)
-        table = torch.from_numpy(admissible_classes(classes, self.sets)).to(logits.device)
-        unions = [probabilities[:, list(members)].sum(dim=1, keepdim=True) for members in self.sets]
-        merged = torch.cat([probabilities, *unions], dim=1)
-        truth = _inputs.one_hot(labels, len(table), merged.dtype)
-        if counted is not None:
-            merged, truth = merged.masked_fill(~counted, 0.0), truth.masked_fill(~counted, 0.0)
-        shared, sizes = _inputs.map_sums(merged * truth), _inputs.map_sums(merged + truth)
-        values = _inputs.soft_dice_loss(shared, sizes, self.smooth)
-        overlap = (table[:, None] & table).any(-1) & ~torch.eye(len(table), dtype=torch.bool, device=table.device)
-        counts = ~(truth.flatten(2).any(-1)[..., None] & overlap).any(1)
-        values = values.masked_fill(~counts, 0.0)
+        regions = label_regions(_inputs.class_probabilities(logits), labels, self.sets, counted)
+        shared = _inputs.map_sums(regions.predicted * regions.true)
+        sizes = _inputs.map_sums(regions.predicted + regions.true)
+        values = _inputs.soft_dice_loss(shared, sizes, self.smooth).masked_fill(~regions.counts, 0.0)
         if self.reduction == "mean":
-            return values.sum() / counts.sum().clamp(min=1)
+            return values.sum() / regions.counts.sum().clamp(min=1)
         return _inputs.reduce_values(values, self.reduction)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelRegions:
+    """What every label says about an image, and what is predicted of it.
+
+    Parameters
+    ----------
+    predicted
+        [B, labels, *spatial] summed probabilities of the label's classes, 0 where the voxel's label does not tell
+        whether it is one of these classes.
+    true
+        [B, labels, *spatial] 1 where it is one of them.
+    counts
+        bool [B, labels]: labels that an image shows, or that no label it shows has a class in common with.
+    """
+
+    predicted: Tensor
+    true: Tensor
+    counts: Tensor
+
+
+def label_regions(
+    probabilities: Tensor, labels: Tensor, sets: Sequence[Sequence[int]], counted: Tensor | None = None
+) -> LabelRegions:
+    """Return the region of every label in images, predicted and true.
+
+    Parameters
+    ----------
+    probabilities
+        [B, K, *spatial].
+    labels
+        [B, *spatial] with values below ``K + len(sets)``.
+    sets
+        Classes that the labels K, K + 1, ... stand for.
+    counted
+        bool [B, 1, *spatial], the voxels that count; None for all.
+
+    Examples
+    --------
+    >>> labels = torch.tensor([[[2, 3]]])  # class 2; class 0 or 1
+    >>> regions = label_regions(torch.full((1, 3, 1, 2), 1 / 3), labels, [(0, 1)])
+    >>> regions.counts  # classes 0 and 1 are not told apart
+    tensor([[False, False,  True,  True]])
+    """
+    table = torch.from_numpy(admissible_classes(probabilities.shape[1], sets)).to(labels.device)
+    disjoint = ~(table[:, None] & table).any(-1)
+    inside = ~(table[None] & ~table[:, None]).any(-1)  # [region, label]: the label's classes are the region's
+    unions = [probabilities[:, list(members)].sum(dim=1, keepdim=True) for members in sets]
+    there = _inputs.one_hot(labels, len(table), torch.bool)
+    if counted is not None:
+        there, labels = there & counted, labels.masked_fill(~counted[:, 0], 0)
+    present = there.flatten(2).any(-1)
+    told = (inside | disjoint)[:, labels].movedim(0, 1)
+    true = inside[:, labels].movedim(0, 1)
+    if counted is not None:
+        told, true = told & counted, true & counted
+    predicted = torch.cat([probabilities, *unions], dim=1).masked_fill(~told, 0.0)
+    overlapped = (present[..., None] & ~disjoint).any(1)
+    return LabelRegions(predicted, true.to(probabilities.dtype), present | ~overlapped)
 
 
 def _labels_present(labels: Tensor, count: int, counted: Tensor | None) -> Tensor:

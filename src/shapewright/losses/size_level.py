@@ -1,14 +1,17 @@
 """The level set of the prediction that has the known size, as a target."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shapewright.arrays import check_spacing
 from shapewright.errors import unknown
 from shapewright.losses import _inputs
-from shapewright.losses._size_measures import GROWING, Spacing, measured, read_sizes
+from shapewright.losses._size_measures import GROWING, Spacing, read_sizes, sizes_of_masks
 
 _LARGEST_LOGIT, _BISECTIONS = 16.0, 10  # levels are found between the logits -16 and 16, to 1/64
 
@@ -98,23 +101,26 @@ def _levels(fields: Tensor, low: Tensor, high: Tensor, spacing: Spacing, measure
 
     Where no threshold gives such a size, the one at which the size passes the interval.
     """
+    images, least, most = (values.cpu().numpy() for values in (fields, low, high))
 
-    def sizes_at(logits: Tensor, images: Tensor) -> Tensor:
-        thresholds = torch.sigmoid(logits).reshape(-1, *(1,) * len(spacing))
-        return measured((fields[images] > thresholds).to(low), measure, spacing)[:, 0]
+    def sizes_at(logits: Tensor, images: NDArray[Any]) -> NDArray[Any]:
+        thresholds = torch.sigmoid(logits).numpy().reshape(-1, *(1,) * len(spacing))
+        return sizes_of_masks(images > thresholds, measure, spacing, least.dtype)
 
-    levels = torch.zeros_like(low)
-    everywhere = torch.ones_like(low, dtype=torch.bool)
-    found = sizes_at(levels, everywhere)
-    for wrong, towards in ((found > high, _LARGEST_LOGIT), (found < low, -_LARGEST_LOGIT)):
-        if not bool(wrong.any()):
-            continue
+    levels = torch.zeros(low.shape, dtype=low.dtype)
+    found = sizes_at(levels, images)
+    too_large = found > most
+    wrong = too_large | (found < least)
+    if wrong.any():
+        images, least, most, too_large = images[wrong], least[wrong], most[wrong], too_large[wrong]
         near = levels[wrong]  # the size is still wrong here ...
-        far = torch.full_like(near, towards)  # ... and here it is not, or never right
+        far = torch.from_numpy(np.where(too_large, _LARGEST_LOGIT, -_LARGEST_LOGIT)).to(
+            near
+        )  # ... and here not, if ever
         for _ in range(_BISECTIONS):
             middle = (near + far) / 2
-            sizes = sizes_at(middle, wrong)
-            still = sizes > high[wrong] if towards > 0 else sizes < low[wrong]
+            sizes = sizes_at(middle, images)
+            still = torch.from_numpy(np.where(too_large, sizes > most, sizes < least))
             near, far = torch.where(still, middle, near), torch.where(still, far, middle)
         levels[wrong] = far
-    return torch.sigmoid(levels)
+    return torch.sigmoid(levels).to(fields.device)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from shapewright.arrays import as_binary, same_kind
 from shapewright.boolean.packed import PackedImage, pack
 from shapewright.errors import InputError, unknown
+from shapewright.morphology._fused import Fused, fuse, run
 from shapewright.morphology.elements import Element as Element
 from shapewright.morphology.elements import element_name as element_name
 from shapewright.morphology.operators import dilation, erosion
@@ -34,6 +36,7 @@ Operation = Literal[
     "subsample",
 ]
 _OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+_SIZES_KEPT = 64  # image sizes that a program keeps its preparations for
 WITH_ELEMENT = ("dilation", "erosion", "anti_dilation", "anti_erosion")
 
 
@@ -211,8 +214,28 @@ class Program:
                 f"image must have shape [..., {self.channels}, *spatial] with {self.spatial_dims} spatial axes; got "
                 f"{binary.shape}"
             )
-        result = self._packed(pack(binary, spatial_dims=self.spatial_dims)).unpack()
+        result = self._on_pixels(binary)
         return same_kind(result.squeeze(axis + 1) if plain else result, image)
+
+    def _on_pixels(self, image: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Run on ``[..., C, *spatial]``: small images in one call, others operation by operation."""
+        axis = image.ndim - self.spatial_dims - 1
+        shape = image.shape[axis:]
+        if shape not in self._fused:
+            if len(self._fused) >= _SIZES_KEPT:
+                self._fused.clear()
+            self._fused[shape] = fuse(self, shape) if shape[0] == self.channels else None
+        fused = self._fused[shape]
+        if fused is None:
+            result: NDArray[np.bool_] = self._packed(pack(image, spatial_dims=self.spatial_dims)).unpack()
+            return result
+        found = run(fused, image.reshape(-1, *shape), self.channels, len(self.outputs))
+        return found.reshape(*image.shape[:axis], *found.shape[1:])
+
+    @cached_property
+    def _fused(self) -> dict[tuple[int, ...], Fused | None]:
+        """The program for small images of the sizes it has met."""
+        return {}
 
     def _packed(self, image: PackedImage) -> PackedImage:
         axis = len(image.shape) - self.spatial_dims - 1

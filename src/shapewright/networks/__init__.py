@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shapewright.networks.convex import InputConvexNet as InputConvexNet
     from shapewright.networks.discriminator import Discriminator as Discriminator
     from shapewright.networks.fcn8s import FCN8s as FCN8s
+    from shapewright.networks.modality_mean import ModalityMeanNet as ModalityMeanNet
     from shapewright.networks.segmentation import build_network as build_network
 
 _MODULES = {
@@ -28,6 +29,7 @@ _MODULES = {
     "Discriminator": "discriminator",
     "FCN8s": "fcn8s",
     "InputConvexNet": "convex",
+    "ModalityMeanNet": "modality_mean",
     "binarize": "binarization",
     "build_network": "segmentation",
 }
@@ -42,6 +44,7 @@ __all__ = [
     "Discriminator",
     "FCN8s",
     "InputConvexNet",
+    "ModalityMeanNet",
     "NetworkConfig",
     "binarize",
     "build_network",

@@ -19,6 +19,7 @@ _MAX_DEPTH = {
     "fcn8s_concat": 5,
     "additive": 4,
     "concat_unet": 5,
+    "highresnet": 3,
 }
 _MIN_DEPTH = dict.fromkeys(_MAX_DEPTH, 2) | {"dynunet": 3, "fc_densenet": 3}
 _WIDTH = dict.fromkeys(_MAX_DEPTH, 16) | {"dynunet": 32, "fc_densenet": 12, "concat_unet": 32}
@@ -33,7 +34,7 @@ def build_network(
     in_channels: int,
     out_channels: int,
     patch_size: Sequence[int],
-) -> nn.Module:
+) -> "PaddedToStride":
     """Build the network that ``config`` describes.
 
     Any input size works: the returned module pads the image to a multiple of its total stride and crops the logits.
@@ -87,13 +88,14 @@ def build_network(
         "fcn8s_concat": partial(_fcn8s, fuse="concat"),
         "additive": _additive,
         "concat_unet": _concat_unet,
+        "highresnet": _highresnet,
     }
     body = builders[config.name](spatial_dims, in_channels, out_channels, channels, config.dropout)
     for weight in body.parameters():
         if weight.ndim == spatial_dims + 2:  # the layout in which convolutions are fastest, up to 1.6 times on a CPU
             layout = torch.channels_last if spatial_dims == 2 else torch.channels_last_3d
             weight.data = weight.data.contiguous(memory_format=layout)
-    halvings = depth if config.name.startswith("fcn8s") else depth - 1
+    halvings = {"fcn8s": depth, "fcn8s_concat": depth, "highresnet": 0}.get(config.name, depth - 1)
     return PaddedToStride(body, stride=2**halvings)
 
 
@@ -210,3 +212,25 @@ def _concat_unet(dims: int, in_channels: int, classes: int, channels: list[int],
     from shapewright.networks.concat_unet import ConcatUNet
 
     return ConcatUNet(dims, in_channels, classes, channels, dropout=dropout)
+
+
+def _highresnet(dims: int, in_channels: int, classes: int, channels: list[int], dropout: float) -> nn.Module:
+    """Return MONAI's residual blocks, three per level at twice the dilation of the one before.
+
+    MONAI's whole network normalises and rectifies its logits, which per image would fix every class's share.
+    """
+    from monai.networks.blocks.convolutions import Convolution
+    from monai.networks.nets.highresnet import HighResBlock
+
+    norm = ("instance", {"affine": True})
+    layers: list[nn.Module] = [Convolution(dims, in_channels, channels[0], kernel_size=3, conv_only=True)]
+    wide = channels[0]
+    for level, width in enumerate(channels):
+        for _ in range(3):
+            layers.append(HighResBlock(dims, wide, width, dilation=2**level, norm_type=norm))
+            wide = width
+    layers += [
+        Convolution(dims, wide, wide, kernel_size=1, adn_ordering="NAD", norm=norm, act="RELU", dropout=dropout),
+        Convolution(dims, wide, classes, kernel_size=1, conv_only=True),
+    ]
+    return nn.Sequential(*layers)

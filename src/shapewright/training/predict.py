@@ -1,6 +1,7 @@
 """Prediction and evaluation with a trained run."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from shapewright.data import CaseFiles, DatasetFolder, Image, load_case, read_labels, write_image, write_labels
+from shapewright.data.collection import place_channels
 from shapewright.data.folder import find_images
 from shapewright.data.formats import stem_of
 from shapewright.data.preprocess import prepare_image
@@ -131,6 +133,7 @@ def predict_files(
     probabilities: bool = False,
     overwrite: bool = False,
     read: Callable[[str, Sequence[Path]], Image] | None = None,
+    failed: dict[str, str] | None = None,
     track: Track = lambda items, _: items,
 ) -> dict[str, Path]:
     """Predict label maps of images, written with the geometry of each.
@@ -151,18 +154,22 @@ def predict_files(
         Predict again where a result exists.
     read
         Reads a case by its name and files; None reads the files as the task's channels, :func:`read_case`.
+    failed
+        Takes case name to message where an image cannot be read or does not fit, and the others are predicted all the
+        same. None raises at the first one.
     track
         Wraps an iterable to show progress.
 
     Returns
     -------
     dict
-        Case name to result.
+        Case name to result, without those in ``failed``.
 
     Raises
     ------
     InputError
-        An image cannot be read or does not fit the network, or a result would replace an image.
+        An image cannot be read or does not fit the network, unless ``failed`` takes it; or a result would replace an
+        image.
     """
     if out.is_file():
         raise InputError(f"{out} is a file; --out must be a folder")
@@ -180,18 +187,44 @@ def predict_files(
         soft = out / f"{name}_probabilities{'.npz' if ending == '.png' else ending}"
         if target.exists() and (soft.exists() or not probabilities) and not overwrite:
             continue
-        image = (read(name, files) if read else read_case(name, files, predictor.task)).canonical()
-        result = predictor.probabilities(image)
+        try:
+            image = (read(name, files) if read else read_case(name, files, predictor.task)).canonical()
+            result = predictor.probabilities(image)
+        except InputError as error:
+            if failed is None:
+                raise
+            failed[name] = str(error)
+            continue
         if probabilities:
             write_image(soft, result, like=image)
         write_labels(target, predictor.labels(result), like=image)
-    return results
+    return {name: target for name, target in results.items() if name not in (failed or {})}
 
 
 def read_case(name: str, files: Sequence[Path], task: Task) -> Image:
-    """Read the channel files of a case as one image with the task's channels."""
-    as_trained = DatasetFolder(files[0].parent, name, task.channels, task.labels, cases=())
-    return load_case(CaseFiles(name, tuple(files)), as_trained)[0]
+    """Read the channel files of a case as one image with the task's channels.
+
+    Where the method takes images that lack channels, ``NAME_0001`` is the second channel even if it is alone.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or it is not clear which channels there are.
+    """
+    channels = _named_channels(name, files, task) if task.optional_channels else task.channels
+    as_trained = DatasetFolder(files[0].parent, name, channels, task.labels, cases=())
+    return place_channels(load_case(CaseFiles(name, tuple(files)), as_trained)[0], channels, task.channels)
+
+
+def _named_channels(name: str, files: Sequence[Path], task: Task) -> tuple[str, ...]:
+    """Return the channels that a case's files say they are; all of them where they do not say."""
+    numbers = [found[1] for file in files if (found := re.search(r"_(\d{4})$", stem_of(file)))]
+    if len(numbers) < len(files):
+        return task.channels
+    if any(int(number) >= len(task.channels) for number in numbers):
+        expected = ", ".join(f"{name}_{k:04d} ({channel})" for k, channel in enumerate(task.channels))
+        raise InputError(f"{files[0]}: the channels of a case are some of {expected}; got {', '.join(numbers)}")
+    return tuple(task.channels[int(number)] for number in numbers)
 
 
 def result_suffix(file: Path) -> str:

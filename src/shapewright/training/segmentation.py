@@ -57,7 +57,7 @@ class SegmentationNetwork(nn.Module):
 
     def __init__(self, network: NetworkConfig, task: Task, *, out_channels: int | None = None) -> None:
         super().__init__()
-        self.network = build_network(
+        self.network: nn.Module = build_network(
             network,
             spatial_dims=task.spatial_dims,
             in_channels=len(task.channels),
