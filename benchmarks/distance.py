@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
+from numba.core import config
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="without the largest volume")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     options = parser.parse_args()
-    numba.set_num_threads(options.threads)
+    config.NUMBA_NUM_THREADS = options.threads
     found = peers(options.threads)
     names = ["DIPlib", "edt", "OpenCV", "SimpleITK", "SciPy"]
     print(f"{'':48s}{'ours, ms':>10s}{'bound':>8s}" + "".join(f"{name:>11s}" for name in names))

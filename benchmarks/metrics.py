@@ -10,8 +10,8 @@ import time
 import warnings
 from collections.abc import Callable
 
-import numba
 import numpy as np
+from numba.core import config
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small images, in seconds")
     parser.add_argument("--threads", type=int, default=1, help="of Numba; the peers use one")
     options = parser.parse_args()
-    numba.set_num_threads(options.threads)
+    config.NUMBA_NUM_THREADS = options.threads
     size = 64 if options.quick else 256
     interleaved(f"Surface metrics, {size}^3, 5 labels", surface_calls(*label_pair(size)), repeats=3)
     for shape in [(512, 512), (1024, 1024), (128,) * 3, *([] if options.quick else [(256,) * 3])]:

@@ -51,6 +51,32 @@ def test_prediction_keeps_geometry_and_is_not_repeated(
     assert result.stat().st_mtime_ns > before
 
 
+def test_images_that_cannot_be_read_are_named_after_the_others_are_labelled(
+    run: Path, volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a_broken.nii.gz").write_bytes(b"no image")
+    (images / "b_good.nii.gz").write_bytes((volumes / "images" / "case_0.nii.gz").read_bytes())
+    (images / "c_empty.nii.gz").write_bytes(b"")
+    assert main(["predict", str(run), str(images), "--out", str(tmp_path / "masks")]) == USAGE
+    output = capsys.readouterr()
+    assert output.out.strip() == str(tmp_path / "masks" / "b_good.nii.gz")
+    assert [file.name for file in (tmp_path / "masks").iterdir()] == ["b_good.nii.gz"]
+    assert "a_broken.nii.gz" in output.err
+    assert "c_empty.nii.gz" in output.err
+    assert "2 of 3 images could not be labelled" in output.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
+def test_a_run_is_not_resumed_twice_at_once(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from shapewright.training.lock import run_lock
+
+    with run_lock(run):
+        assert main(["train", "--resume", str(run)]) == USAGE
+    assert f"{run} is being trained by another process" in capsys.readouterr().err
+
+
 def test_evaluate_two_folders(volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = volumes / "labels"
     assert main(["evaluate", str(truth), str(truth), "--out", str(tmp_path), "--labels", "low=1,high=2"]) == OK

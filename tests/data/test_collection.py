@@ -199,6 +199,16 @@ def test_declarations_that_make_no_sense(declared: Path, tmp_path: Path, old: st
         open_dataset(rewritten(declared, tmp_path, old, new))
 
 
+def test_a_data_set_that_tells_no_class_from_the_others_can_only_train(declared: Path, tmp_path: Path) -> None:
+    for labels in ("{spot: background}", "{spot: [csf, grey, white]}"):
+        path = rewritten(declared, tmp_path, "{spot: lesion}", labels)
+        with pytest.raises(InputError, match=r"changed\.yaml: the labels of the data set 'patients' tell no class"):
+            open_dataset(path)
+        path.write_text(path.read_text() + "    use: train\n")
+        split = split_dataset(open_dataset(path), SplitConfig())
+        assert not any(case.member == "patients" for name in ("val", "test") for case in split[name])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

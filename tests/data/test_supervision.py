@@ -98,6 +98,13 @@ MISTAKES = {
     "no class": ("points/a.csv", "y,x\n5,5\n", "label must be one of"),
     "third axis": ("points/a.csv", "z,y,x,label\n1,5,5,cell\n", "has a z, but the image"),
     "too long": ("points/a.csv", "y,x,label\n5,5,cell,7\n", "line 2: has more values"),
+    "nothing under a wrong header": (
+        "points/a.csv",
+        "row,column\n",
+        "without rows .* lacks y, x; the columns are row, ",
+    ),
+    "no box under a header of points": ("boxes/a.csv", "y,x\n", "lacks y_min, x_min, y_max, x_max"),
+    "no size under a wrong header": ("sizes.csv", "label,size_min\n", "lacks case"),
     "no header": ("points/a.csv", "", "must begin with a header"),
     "not a list": ("points/a.json", '{"y": 1}', "must be a list of objects"),
     "inverted": (
@@ -124,6 +131,15 @@ def test_mistakes_are_named_with_their_file_and_row(folder: Path, name: str) -> 
     result = check_dataset(folder)
     assert not result.ok
     assert any(Path(file).name in problem.message for problem in result.errors)
+
+
+@pytest.mark.parametrize(("kind", "files"), [("points", ("a.csv", "a.json")), ("boxes", ("a.json", "a.csv"))])
+def test_two_tables_of_one_case_are_refused_by_name(folder: Path, kind: str, files: tuple[str, str]) -> None:
+    (folder / kind).mkdir(exist_ok=True)
+    for name in files:
+        (folder / kind / name).write_text("[]" if name.endswith("json") else "y,x\n")
+    with pytest.raises(InputError, match=rf"{kind}.a\.csv and .*{kind}.a\.json both give the {kind} of case 'a'"):
+        known(folder)
 
 
 def test_a_mask_that_shows_what_the_table_denies_is_refused(folder: Path) -> None:

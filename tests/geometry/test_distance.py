@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from shapewright.errors import InputError
 from shapewright.geometry import _threads, _torch_distance, distance_transform, label_distance
+from shapewright.geometry._sweep_kernels import is_near
 from shapewright.geometry.distance import _on_device
 
 METRICS = ("euclidean", "squared_euclidean", "chebyshev", "taxicab")
@@ -66,6 +67,29 @@ def test_equals_scipy(shape, density):
     for metric, name in (("chebyshev", "chessboard"), ("taxicab", "taxicab")):
         expected = ndimage.distance_transform_cdt(mask, name)
         np.testing.assert_array_equal(distance_transform(mask, metric=metric), expected)
+
+
+@pytest.mark.parametrize("radius", [30, 63, 64, 125, 126, 127, 128, 200])
+@pytest.mark.parametrize("shape", [(300, 290), (260, 3, 140), (1, 600)])
+@pytest.mark.parametrize("corner", [True, False])
+def test_distances_on_both_sides_of_what_a_byte_can_count(radius, shape, corner):
+    """Background everywhere but in a box of that radius, whole or cut by the corner of the image."""
+    mask = np.zeros(shape, bool)
+    mask[tuple(slice(0 if corner else 1, (1 if corner else 2) * radius) for _ in shape)] = True
+    mask[-1, ..., -1] = False
+    for metric, name in (("chebyshev", "chessboard"), ("taxicab", "taxicab")):
+        expected = ndimage.distance_transform_cdt(mask, name)
+        np.testing.assert_array_equal(distance_transform(mask, metric=metric), expected)
+        np.testing.assert_array_equal(distance_transform(mask, metric=metric, spacing=0.5), expected * 0.5)
+
+
+@given(masks, st.integers(1, 5))
+@settings(max_examples=100, deadline=None)
+def test_an_image_is_near_if_no_box_of_a_grid_is_full(mask, side):
+    volume = mask.view(np.uint8).reshape(1, *(1,) * (3 - mask.ndim), *mask.shape)
+    starts = [range(0, max(1, length - side + 1), side) for length in volume.shape[1:]]
+    boxes = [volume[0, z : z + side, y : y + side, x : x + side] for z, y, x in itertools.product(*starts)]
+    assert is_near(volume, side) == (not any(box.all() for box in boxes))
 
 
 def test_squares_of_unit_spacing_are_exact():

@@ -20,9 +20,9 @@ from shapewright.methods.bimonn.fit import train_network
 from shapewright.methods.bimonn.method import BinaryMorphology
 from shapewright.methods.bimonn.objective import activation_distance, balanced_cross_entropy
 from shapewright.methods.bimonn.reproduce import Arm
-from shapewright.morphology import ball, box, dilation, opening, reconstruction, white_tophat
+from shapewright.morphology import ball, box, dilation, line, opening, reconstruction, white_tophat
 from shapewright.morphology.program import Program
-from shapewright.simulate import Diskorect
+from shapewright.simulate import Diskorect, noisy_sticks
 from shapewright.training.inference import predict_image
 
 IMAGES = Diskorect().generate(24, seed=101)
@@ -36,6 +36,13 @@ def test_auto_finds_the_simplest_architecture() -> None:
     assert learned.channels == (1, 2, 1)
     assert str(learned) == "y = x & ~opening(x, ball(2))"
     assert learned.final.binary == learned.final.real == learned.final.activated == 1
+
+
+def test_a_union_of_openings_in_three_directions_is_found() -> None:
+    noisy, _ = noisy_sticks(24, seed=101, noise=0.05)
+    targets = opening(noisy, line(3)) | opening(noisy, line(3, 90)) | opening(noisy, box(2))
+    learned = fit_morphology(noisy, targets, (1, 3, 1), kernel_size=5, restarts=0, kicks=20)
+    assert learned.final.binary == 1
 
 
 def test_three_dimensions() -> None:

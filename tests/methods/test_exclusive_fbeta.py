@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from shapewright.data import Image, write_image, write_labels
 from shapewright.data.patches import TrainingCase
 from shapewright.data.preprocess import normalise_intensity
 from shapewright.data.task import Task
@@ -139,9 +140,33 @@ def test_relations_follow_the_figures() -> None:
     assert found["beta"]
 
 
+def test_given_volumes_are_cut_around_their_labels(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for folder in ("imagesTr", "labelsTr"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b"):
+        label = np.zeros((40, 110, 50), np.uint8)
+        label[:, 60:72, 10:20] = 1
+        image = Image(random.normal(size=(1, 40, 110, 50)).astype(np.float32), (1.0, 1.0, 1.0))
+        write_labels(tmp_path / "labelsTr" / f"{name}.nii.gz", label, like=image)
+        for channel in ("0000", "0001"):
+            write_image(tmp_path / "imagesTr" / f"{name}_{channel}.nii.gz", image.array, like=image)
+    about = {"channel_names": {"0": "FLAIR", "1": "T1"}, "labels": {"background": 0, "lesion": 1}}
+    (tmp_path / "dataset.json").write_text(json.dumps({**about, "file_ending": ".nii.gz", "numTraining": 2}))
+    arm = Arm("exclusive", data="given volumes", steps=1)
+    assert replace(arm, steps=400) in study.study(quick=False, seeds=(0,), data=tmp_path)
+    assert replace(arm, steps=400) not in study.study(quick=False, seeds=(0,))
+    (images, labels), (tests, _), names = study.task_data(arm, tmp_path)
+    assert images.shape == tests.shape == (48, 2, 48, 48)
+    assert names == ("lesion",)
+    assert (labels.flatten(1).sum(1) == 120).all()  # nothing of the label is cut off
+    assert set(study.train_arm(arm, tmp_path)) == {"Dice lesion", "recall lesion", "precision lesion"}
+
+
 def test_trains_scores_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = [Arm(name, steps=2) for name in ("ce", "single", "multi", "exclusive", "penalised")]
     short += [Arm(name, data="hippocampus", network="FC-DenseNet", steps=2) for name in ("single", "exclusive")]
+    short += [Arm(name, data="phantom 3D", network="FC-DenseNet", steps=1) for name in ("single", "exclusive")]
     short += [Arm("exclusive", beta=2.0, steps=2)]
     monkeypatch.setattr(study, "study", lambda **_: short)
     arguments = {"quick": True, "seeds": (0,), "data": None, "out": tmp_path, "progress": lambda *_: None}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from shapewright.methods.iterative_boxes import reproduce as boxes
 from shapewright.methods.point_nuclei import reproduce as points
@@ -84,6 +85,7 @@ def test_relations_of_sparse_annotations_follow_the_figures() -> None:
     found = {relation.name: relation for relation in sparse.summarise(results, (0,)).relations}
     held = {name: relation.holds for name, relation in found.items()}
     assert held == {
+        "R1": True,
         "R1 batch": True,
         "R1 instance": True,
         "R2": True,
@@ -92,13 +94,16 @@ def test_relations_of_sparse_annotations_follow_the_figures() -> None:
         "R4": False,
         "control: unknown as a class": True,
         "control: constant weights": False,
+        "control: constant weights, sign": False,
     }
     assert found["R1 batch"].evidence == "0.560 to 0.700: +0.140 (+0.140)"
 
 
 def test_relations_of_points_follow_the_figures() -> None:
-    values = {"full": 0.4, "voronoi": 0.42, "cluster": 0.3, "both": 0.5, "both + CRF": 0.49, "Otsu": 0.2}
+    values = {"full": 0.4, "voronoi": 0.42, "cluster": 0.3, "both": 0.5, "Otsu": 0.2}
     results = {points.Arm(name): scores(points.COLUMNS, value) for name, value in values.items()}
+    results[points.Arm("both", crf=points.CRF_SHARE)] = scores(points.COLUMNS, 0.502)
+    results[points.Arm("both", missing=0.2)] = scores(points.COLUMNS, 0.44)
     held = {relation.name: relation.holds for relation in points.summarise(results, (0,)).relations}
     assert held == {
         "R1 voronoi": True,
@@ -106,9 +111,12 @@ def test_relations_of_points_follow_the_figures() -> None:
         "R2 F1": False,
         "R2 AJI": True,
         "R3": False,
+        "R3 sign": True,
+        "R3 boundary": True,
         "R4 AJI": True,
         "R4 F1": True,
         "control": True,
+        "20% of the points missing": False,
     }
 
 
@@ -140,5 +148,9 @@ def test_real_nuclei_are_numbered_without_gaps_and_never_in_both_sets() -> None:
             np.testing.assert_array_equal(found, np.arange(len(found)))
     seen = {image.tobytes() for image in training.images}
     assert not seen & {image.tobytes() for image in test.images}
-    targets = points.make_targets("both", points.Tiles(test.images[:2], test.instances[:2]), seed=0)
+    tiles = points.Tiles(test.images[:2], test.instances[:2])
+    targets = points.make_targets(points.Arm("both"), tiles)
     assert [target.dtype for target in targets] == [torch.int64] * 2
+    fewer = points.make_targets(points.Arm("voronoi", missing=0.5), tiles)[0]
+    assert points.usual_radius(np.repeat(np.arange(3, dtype=np.int32), 12)[None]) == pytest.approx((12 / np.pi) ** 0.5)
+    assert 0 < ndimage.label(fewer == 1)[1] < ndimage.label(targets[0] == 1)[1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shapewright.errors import InputError
-from shapewright.morphology import ball, dilation, erosion, line, opening
+from shapewright.morphology import ball, box, dilation, erosion, line, opening
 from shapewright.networks import BiMoNN, binarize
 from shapewright.networks.search import Architecture, Pairs, SetNetwork, search
 
@@ -134,6 +134,59 @@ def test_centring_undoes_a_drift() -> None:
     centred[3, 2:5] = True
     for neuron in (0, 2):
         np.testing.assert_array_equal(network.chosen(neuron).reshape(7, 7), centred)
+
+
+def test_a_leap_takes_a_whole_line_from_elements_in_series() -> None:
+    images = np.random.default_rng(8).random((4, 1, 30, 40)) < 0.8
+    architecture = Architecture((1, 1, 1), ((7, 7), (7, 7)))
+    pairs = Pairs(images, opening(images, line(5)), architecture)
+    network = SetNetwork(architecture)
+    network.state.meet[0] = True
+    two_rows = np.zeros((7, 7), bool)
+    two_rows[2:4, 1:6] = True
+    network.chosen(0)[:] = two_rows[::-1, ::-1].reshape(-1)
+    network.chosen(2)[:] = two_rows.reshape(-1)
+    before = network.cost(pairs)
+    assert before > 0.1
+    assert network.leap(pairs) == network.cost(pairs) == 0
+
+
+def test_elements_in_series_become_the_same_only_where_that_costs_nothing() -> None:
+    images = np.zeros((2, 1, 20, 20), bool)
+    images[:, :, 5:12, 6:15] = True
+    architecture = Architecture((1, 1, 1), ((3, 3), (3, 3)))
+    pairs = Pairs(images, images, architecture)
+    network = SetNetwork(architecture)
+    network.state.meet[0] = True
+    network.chosen(0)[:] = box(1).reshape(-1)
+    corners = box(1).copy()
+    corners[1, 1] = False  # enough to restore the rectangle that the erosion leaves
+    network.chosen(2)[:] = corners.reshape(-1)
+    network.match(pairs)
+    assert network.cost(pairs) == 0
+    np.testing.assert_array_equal(network.chosen(0), network.chosen(2))
+    noisy = np.random.default_rng(9).random((4, 1, 30, 30)) < 0.9
+    pairs = Pairs(noisy, dilation(erosion(noisy, box(1)), ball(1)), architecture)
+    network.chosen(0)[:], network.chosen(2)[:] = box(1).reshape(-1), ball(1).reshape(-1)
+    network.match(pairs)
+    assert network.cost(pairs) == 0
+    assert not np.array_equal(network.chosen(0), network.chosen(2))
+
+
+@pytest.mark.parametrize("channels", [(1, 1, 1), (2, 1, 2), (1, 3, 3, 1), (2, 2, 1)])
+def test_sketches_are_of_three_pixels_in_a_row(channels: tuple[int, ...]) -> None:
+    plain = SetNetwork(Architecture(channels, ((5, 5),) * (len(channels) - 1)))
+    random = np.random.default_rng(0)
+    sizes = set()
+    for _ in range(30):
+        sketch = plain.sketch(random)
+        for i, (_, kind, _) in enumerate(sketch.units):
+            if kind == "bise":
+                element = sketch.chosen(i).reshape(5, 5)
+                sizes.add(int(element.sum()))
+                np.testing.assert_array_equal(element, element[::-1, ::-1])
+    assert sizes == {1, 3}
+    assert (plain.state.chosen == SetNetwork(plain.architecture).state.chosen).all()
 
 
 def test_the_same_seed_finds_the_same_network() -> None:

@@ -2,10 +2,11 @@
 
 import dataclasses
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shapewright.cli.main import OK
+from shapewright.cli.main import OK, USAGE
 from shapewright.cli.parsers import Parser, say, track
 from shapewright.errors import InputError
 
@@ -16,7 +17,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command."""
     parser = Parser(
         "predict",
-        "Label new images with a trained run. Every result has its image's geometry (shape, spacing, orientation).",
+        "Label new images with a trained run. Every result has its image's geometry (shape, spacing, orientation). An "
+        "image that cannot be read is named at the end, with exit code 2; the others are labelled all the same.",
         "examples:\n  shapewright predict runs/a new_images/ --out masks\n"
         "  shapewright predict runs/a scan.nii.gz --out masks --probabilities",
     )
@@ -46,6 +48,7 @@ def main(argv: Sequence[str]) -> int:
     if options.connect:
         inference = dataclasses.replace(predictor.config.inference, connect=True)
         predictor = dataclasses.replace(predictor, config=dataclasses.replace(predictor.config, inference=inference))
+    failed: dict[str, str] = {}
     results = predict_files(
         predictor,
         images,
@@ -53,10 +56,15 @@ def main(argv: Sequence[str]) -> int:
         suffix=options.format,
         probabilities=options.probabilities,
         overwrite=options.overwrite,
+        failed=failed,
         track=track,
     )
     say(*(str(path) for path in results.values()))
-    return OK
+    for message in failed.values():
+        sys.stderr.write(f"error: {message}\n")
+    if len(failed) > 1:
+        sys.stderr.write(f"{len(failed)} of {len(images)} images could not be labelled\n")
+    return USAGE if failed else OK
 
 
 def collect_images(paths: Sequence[Path]) -> dict[str, tuple[Path, ...]]:

@@ -105,7 +105,8 @@ def open_collection(path: str | os.PathLike[str]) -> DatasetFolder:
     ------
     InputError
         The file cannot be understood; a folder cannot be opened; a label or channel that the folder does not have; a
-        data set without a channel in common with another; a class that no data set tells from the others.
+        data set without a channel in common with another; a class that no data set tells from the others; a data set
+        that tells no class from the others and is not for training alone.
     """
     source = existing(path)
     content = _read(source)
@@ -129,6 +130,12 @@ def open_collection(path: str | os.PathLike[str]) -> DatasetFolder:
         for name, dataset in opened.items()
     }
     _check_channels(source, opened)
+    for name, member in members.items():
+        if member.annotated is not None and not member.annotated and member.use != "train":
+            raise InputError(
+                f"{source}: the labels of the data set {name!r} tell no class from all others, so nothing can be "
+                "measured on it. Name a class under 'labels', or say 'use: train'"
+            )
     cases = [
         dataclasses.replace(case, id=f"{name}-{case.id}", member=name, weak={})
         for name, member in members.items()

@@ -419,13 +419,16 @@ def _attach_weak_labels(dataset: DatasetFolder) -> DatasetFolder:
     Raises
     ------
     InputError
-        A table that speaks of a case that is not there, or scribbles in a dataset without a label ``ignore``.
+        A table that speaks of a case that is not there, two files of one kind for a case, or scribbles in a dataset
+        without a label ``ignore``.
     """
     weak: dict[str, dict[str, Path]] = {case.id: {} for case in dataset.cases}
     stray: list[Path] = []
     for kind in ("points", "boxes", "scribbles"):
         for path in _label_files(dataset.path / kind, images=kind != "boxes", tables=kind != "scribbles"):
             name = stem_of(path) if suffix_of(path) else path.stem
+            if kind in weak.get(name, {}):
+                raise InputError(f"{weak[name][kind]} and {path} both give the {kind} of case {name!r}; remove one")
             if name in weak:
                 weak[name][kind] = path
             else:

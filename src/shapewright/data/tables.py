@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,16 @@ class TableRow:
         return value
 
 
-def read_table(path: Path) -> Iterator[TableRow]:
+def read_table(path: Path, needed: Sequence[Sequence[str]] = ()) -> Iterator[TableRow]:
     """Yield the rows of a CSV or JSON table; values are text without spaces around it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    needed
+        Columns that a CSV without rows must have in its header, each as the names it may have: nothing else would tell
+        an empty table of the right kind from one of another.
 
     Raises
     ------
@@ -58,11 +66,19 @@ def read_table(path: Path) -> Iterator[TableRow]:
             raise InputError(f"{path}: must begin with a header such as y,x or case,size_min")
         if len(set(names)) < len(names):
             raise InputError(f"{path}: a column's name must stand in the header once; got {', '.join(names)}")
+        empty = True
         for values in reader:
+            empty = False
             if None in values:
                 raise InputError(f"{path}, line {reader.line_num}: has more values than the header has columns")
             row = {name.strip(): (value or "").strip() for name, value in values.items()}
             yield TableRow(row, f"{path}, line {reader.line_num}")
+        missing = [accepted[0] for accepted in needed if not set(accepted) & set(names)]
+        if empty and missing:
+            raise InputError(
+                f"{path}: a table without rows needs the header too, which lacks {', '.join(missing)}; the columns "
+                f"are {', '.join(names)}"
+            )
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: cannot be read as CSV: {error}") from error
 
@@ -92,7 +108,7 @@ def case_names(path: Path) -> dict[str, str]:
         A row without a case.
     """
     names: dict[str, str] = {}
-    for row in read_table(path):
+    for row in read_table(path, (("case",),)):
         if not row.values.get("case"):
             raise InputError(f"{row.where}: the column 'case' is missing or empty")
         names.setdefault(row.values["case"], row.where)

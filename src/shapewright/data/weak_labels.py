@@ -116,7 +116,7 @@ def read_points(path: Path, shape: Sequence[int], spacing: Sequence[float], data
     """
     if suffix_of(path) is not None:
         return _points_of_image(path, shape, dataset)
-    rows = list(read_table(path))
+    rows = list(read_table(path, _columns(shape, "")))
     positions = _positions(rows, "", shape, spacing)
     voxels: dict[tuple[int, ...], str] = {}
     for row, position in zip(rows, positions, strict=True):
@@ -149,7 +149,7 @@ def read_boxes(path: Path, shape: Sequence[int], spacing: Sequence[float], datas
 
     Boxes may overlap. A table without rows says that there is no object.
     """
-    rows = list(read_table(path))
+    rows = list(read_table(path, [*_columns(shape, "_min"), *_columns(shape, "_max")]))
     first = _positions(rows, "_min", shape, spacing)
     last = _positions(rows, "_max", shape, spacing)
     for row, low, high in zip(rows, first, last, strict=True):
@@ -192,6 +192,11 @@ def _check_once(row: TableRow, number: int, lines: dict[int, str], case: str) ->
     if number in lines:
         raise InputError(f"{row.where}: the same label of case {case} stands in {lines[number]}; remove one")
     lines[number] = row.where.rpartition(", ")[2]
+
+
+def _columns(shape: Sequence[int], ending: str) -> list[tuple[str, str]]:
+    """Return the columns of a position, each as its two names."""
+    return [(f"{axis}{ending}", f"{axis}{ending}_mm") for axis in AXES[-len(shape) :]]
 
 
 def _positions(

@@ -77,26 +77,40 @@ def row_costs(
 
 @njit(cache=True, nogil=True)
 def doubled_row_costs(
-    mask: NDArray[Any], none: Any, cost: Floats | None, out: NDArray[Any], first: int, last: int
+    mask: NDArray[np.uint8],
+    none: Any,
+    cost: Floats | None,
+    out: NDArray[Any],
+    most: NDArray[Any] | None,
+    first: int,
+    last: int,
 ) -> None:
     """Write the cost of the distance along the row to the nearest 0 of ``mask`` [rows, X], uint8 of 0 and 1.
 
     As :func:`row_costs` for one class without source, but nothing in a row waits for its neighbour: after the pixels
     1, 2, 4, ... steps away were looked at, every distance below twice as many steps is right, and the whole row is one
-    vector loop. ``none``, at least the row's width, stands for no such pixel; its integer type, which holds twice its
-    value, is counted in. Without ``cost``, the number of steps is written. The tasks are the rows.
+    vector loop. ``none`` stands for no such pixel, and for one that is as far or farther; its integer type, which holds
+    twice its value, is counted in. Without ``cost``, the number of steps is written. ``most`` [rows] receives the
+    largest number of steps in each row. The tasks are the rows.
     """
     width = mask.shape[1]
     padded, shifted = np.full(3 * width, none), np.full(3 * width, none)
     steps, further, least = padded[width : 2 * width], shifted[width : 2 * width], padded[width : 2 * width].copy()
     for y in range(first, last):
         row, costs = mask[y], out[y]
-        full = np.uint8(1)
+        full, some = np.uint8(1), np.uint8(0)
         for x in range(width):
             full &= row[x]
+            some |= row[x]
+        if not some:
+            costs[:] = 0
+            if most is not None:
+                most[y] = 0
+            continue
+        for x in range(width):
             steps[x] = none if row[x] else 0
             further[x] = steps[x] + 1
-        reach = width if full else 1
+        reach, longest = width if full else 1, steps[0]
         while reach < width:
             left, right = shifted[width - reach : 2 * width - reach], shifted[width + reach : 2 * width + reach]
             for x in range(width):
@@ -111,6 +125,8 @@ def doubled_row_costs(
             reach = width if longest < 2 * reach else 2 * reach
         for x in range(width):
             costs[x] = steps[x] if cost is None else cost[steps[x]]
+        if most is not None:
+            most[y] = longest
 
 
 @njit(cache=True, nogil=True)

@@ -21,13 +21,14 @@ from shapewright.arrays import (
 from shapewright.errors import InputError, unknown
 from shapewright.geometry._distance_kernels import LANES, column_costs, doubled_row_costs, follow_sources, row_costs
 from shapewright.geometry._label_kernels import label_column_costs, label_row_costs
-from shapewright.geometry._sweep_kernels import sweep
+from shapewright.geometry._sweep_kernels import is_near, plane_steps, sweep, write_distances
 from shapewright.geometry._threads import in_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Metric = Literal["euclidean", "squared_euclidean", "chebyshev", "taxicab"]
+_BYTE = np.iinfo(np.uint8).max // 2
 METRICS: tuple[Metric, ...] = ("euclidean", "squared_euclidean", "chebyshev", "taxicab")
 
 
@@ -105,9 +106,9 @@ def distance_transform(
     corner, or -1.)
 
     The result is exact up to the rounding of float32 in every metric; with unit spacing, squares are exact up to 2**24.
-    The time does not depend on how far the background is: of the order of n log n for each line of n pixels. Large
-    images use the threads that Numba is set to; the result does not depend on their number. A tensor on another device
-    than the CPU is transformed there.
+    The time hardly depends on how far the background is: of the order of n log n for each line of n pixels. Large
+    images use ``NUMBA_NUM_THREADS`` threads, or as many as torch if it has fewer; the result does not depend on their
+    number. A tensor on another device than the CPU is transformed there.
 
     Examples
     --------
@@ -198,33 +199,32 @@ def _transform(
 def _whole_steps(images: NDArray[np.bool_], spacing: float, *, diagonal: bool) -> NDArray[np.float32]:
     """Return the distances in straight, or also diagonal, steps of the same length to the background."""
     shape = images.shape
-    no_path = sum(shape[1:])  # longer than any; twice that fits into the integers
-    none = np.int16(no_path) if 2 * no_path <= np.iinfo(np.int16).max else np.int32(no_path)
-    distances = np.empty(shape, np.float32)
-    steps = distances.reshape(-1).view(none.dtype)[-distances.size :].reshape(shape)
-    rows = (prod(shape[:-1]), shape[-1])
-    kernel = partial(doubled_row_costs, images.view(np.uint8).reshape(rows), none, None, steps.reshape(rows))
-    in_threads(kernel, rows[0], steps.size)
-    for axis in reversed(range(1, len(shape) - 1)):
-        planes = (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 : -1]), shape[-1])
-        in_threads(partial(sweep, steps.reshape(planes), diagonal), planes[0], steps.size)
-    _widen(steps.reshape(-1), distances.reshape(-1))
-    if spacing != 1:
-        distances *= np.float32(spacing)
-    distances[_without_background(images)] = np.inf
-    return distances
+    count, *_, height, width = shape
+    volumes = images.view(np.uint8).reshape(count, prod(shape[1:-2]), height, width)
+    planes = volumes.reshape(prod(shape[:-2]), height, width)
+    none = _no_path(volumes, len(shape) - 1, diagonal=diagonal)
+    steps, most = np.empty(planes.shape, none.dtype), np.empty(planes.shape[:2], none.dtype)
+    in_threads(partial(plane_steps, planes, none, diagonal, steps, most), len(planes), steps.size)
+    if len(shape) == 4:
+        in_threads(partial(sweep, steps.reshape(shape), most.reshape(shape[:-1]), diagonal), count, steps.size)
+    distances = np.zeros((most.size, width), np.float32)
+    rows = steps.reshape(distances.shape), none, most.reshape(-1)
+    in_threads(partial(write_distances, *rows, np.float32(spacing), distances), len(distances), distances.size // 8)
+    return distances.reshape(shape)
 
 
-def _widen(steps: NDArray[Any], distances: NDArray[np.float32]) -> None:
-    """Convert integers that lie in the last part of the memory of ``distances``: no second image has to be allocated.
+def _no_path(volumes: NDArray[np.uint8], dims: int, *, diagonal: bool) -> Any:
+    """Return a number of steps that no pixel of [N, Z, Y, X] is from its background, of the narrowest integer type.
 
-    Half of what is left goes at a time, into memory of which nothing is still to be read.
+    Twice the number fits into the type. A pixel that is r or more steps from the background has a box of foreground
+    around it: r pixels each way for diagonal steps, of which the border may cut one side, the dims-th part otherwise.
+    Of a grid of boxes half as long, one lies within.
     """
-    done, count = 0, len(distances)
-    while done < count:
-        stop = (done + count + 1) // 2
-        distances[done:stop] = steps[done:stop]
-        done = stop
+    longest = sum(volumes.shape[1:])
+    reach = _BYTE - 1 if diagonal else (_BYTE - 1) // dims
+    if longest <= _BYTE or is_near(volumes, (reach + 2) // 2):
+        return np.uint8(min(longest, _BYTE))
+    return np.int16(longest) if 2 * longest <= np.iinfo(np.int16).max else np.int32(longest)
 
 
 def _along_rows(images: NDArray[np.bool_], cost: NDArray[Any], source: NDArray[np.int32] | None) -> NDArray[Any]:
@@ -234,7 +234,7 @@ def _along_rows(images: NDArray[np.bool_], cost: NDArray[Any], source: NDArray[n
     labels = images.view(np.uint8).reshape(rows, width)
     if source is None:
         none = np.int16(width) if 2 * width <= np.iinfo(np.int16).max else np.int32(width)
-        kernel = partial(doubled_row_costs, labels, none, cost, costs.reshape(rows, width))
+        kernel = partial(doubled_row_costs, labels, none, cost, costs.reshape(rows, width), None)
     else:
         whole, foreground = (1, 1, rows, width), np.ones(1, np.uint8)
         kernel = partial(row_costs, labels[None], foreground, cost, False, costs.reshape(whole), source.reshape(whole))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapewright.boolean._bits import aligned_pixels, pack_bits
-from shapewright.boolean._blocks import Cut, as_plane_offset, as_planes, cut, load_bits, store_bits
+from shapewright.boolean._blocks import Cut, aligned, as_plane_offset, as_planes, cut, load_bits, store_bits
 from shapewright.boolean._jit import for_each_block, kernel
 from shapewright.boolean.expression import Offset
 from shapewright.morphology._packed import THREADED_WORK, run_passes
@@ -40,7 +40,7 @@ class Fused(NamedTuple):
     sizes: Cut
     inside: NDArray[np.uint64]
     operations: NDArray[np.int64]
-    passes: NDArray[np.int64]
+    passes: NDArray[np.uint64]
     buffers: int
 
 
@@ -56,7 +56,7 @@ def fuse(program: Program, shape: tuple[int, ...]) -> Fused | None:
     if sizes.blocks > 1:
         return None
     tables = {number: step_table(plan(read), sizes) for number, read in points.items()}
-    passes = np.concatenate([np.zeros((0, _COLUMNS), np.int64), *tables.values()])
+    passes = np.concatenate([step_table([], sizes), *tables.values()])
     first = 1 + int(passes[:, 1].max(initial=RESULT))  # the buffers before are those of the passes
     buffer = {number: first + place for place, number in enumerate(needed)}
     rows: list[tuple[int, ...]] = []
@@ -131,31 +131,31 @@ def _run(
 ) -> None:
     """Run the operations on the images ``first`` to ``last``."""
     size = sizes.size
-    room = np.empty(buffers * size, np.uint64)
-    source, result = room[SOURCE * size : (SOURCE + 1) * size], room[RESULT * size : (RESULT + 1) * size]
+    room = aligned(buffers * size, passes).reshape(buffers, size)
+    source, result = room[SOURCE], room[RESULT]
     for image in range(first, last):
         for o in range(operations.shape[0]):
             kind, to, at, other = operations[o, 0], operations[o, 1], operations[o, 2], operations[o, 3]
             if kind == _STORE:
-                store_bits(room[at * size : (at + 1) * size], image * outputs + to, sizes, False, goal, shape)
+                store_bits(room[at], image * outputs + to, sizes, False, goal, shape)
                 continue
-            written = room[to * size : (to + 1) * size]
+            written = room[to]
             if kind == _LOAD:
                 load_bits(pixels, shape, image * channels + at, sizes, False, False, False, written)
                 continue
-            read = room[at * size : (at + 1) * size]
+            read = room[at]
             if kind == _NEIGHBOURHOOD:
                 before, after, outside = -np.uint64(other), -np.uint64(operations[o, 4]), -np.uint64(operations[o, 5])
                 for k in range(size):
                     source[k] = ((read[k] ^ before) & inside[k]) | (outside & ~inside[k])
-                run_passes(room, passes[operations[o, 6] : operations[o, 7]], sizes)
+                run_passes(room, passes[operations[o, 6] : operations[o, 7]])
                 for k in range(size):
                     written[k] = result[k] ^ after
             elif kind == _COMPLEMENT:
                 for k in range(size):
                     written[k] = ~read[k]
             else:
-                second = room[other * size : (other + 1) * size]
+                second = room[other]
                 if kind == _UNION:
                     for k in range(size):
                         written[k] = read[k] | second[k]

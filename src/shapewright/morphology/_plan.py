@@ -22,6 +22,7 @@ Point = tuple[int, int, int]  # plane, row, x
 PAIR, ADD, ADD_SHIFTED = 0, 1, 2
 SOURCE, RESULT = 0, 1
 _ADDED_AT_ONCE = 4
+_COLUMNS = 8 + _ADDED_AT_ONCE  # of the table of passes
 _ORIGIN: Point = (0, 0, 0)
 _AXES: tuple[Point, ...] = ((0, 0, 1), (0, 1, 0), (1, 0, 0))  # runs along x first: only there bits must be shifted
 _DIAGONALS: tuple[Point, ...] = (
@@ -49,14 +50,31 @@ def plan(points: frozenset[Point]) -> tuple[Step, ...]:
     return tuple(_cover(points, 0, SOURCE)[1])
 
 
-def step_table(steps: Iterable[Step], cut: Cut) -> NDArray[np.int64]:
-    """Return the passes as rows (kind, target, source, count, four distances in bits); repeats fill a row."""
+def step_table(steps: Iterable[Step], cut: Cut) -> NDArray[np.uint64]:
+    """Return the passes as the kernels read them, one row each.
+
+    A row holds: kind, target, source, the range of words to write, four distances in words (repeats fill the room),
+    the bits by which the first two exceed them, and a mask of what an addition keeps of its target: the first one
+    nothing. Each pass writes only what later ones read. Negative distances wrap around, as unsigned indices do.
+    """
+    first = cut.guard + cut.margin * cut.plane
+    block = first, first + cut.planes * cut.plane
+    needed: dict[int, tuple[int, int]] = {RESULT: block}
     rows = []
-    for step in steps:
-        distances = flat_distances(cut, step.points, 64).tolist()
-        distances += distances[-1:] * (_ADDED_AT_ONCE - len(distances))
-        rows.append([step.kind, step.target, step.source, len(step.points), *distances])
-    return np.array(rows, dtype=np.int64)
+    for step in reversed(list(steps)):
+        start, stop = needed.pop(step.target) if step.kind == PAIR else block
+        distances = flat_distances(cut, step.points, 64)
+        words, bits = distances >> 6, distances & 63
+        low, high = needed.get(step.source, (start, stop))
+        needed[step.source] = min(low, start + int(words.min())), max(high, stop + int(words.max()) + 1)
+        missing = _ADDED_AT_ONCE - len(words)
+        rows.append([step.kind, step.target, step.source, start, stop])
+        rows[-1] += [*words.tolist(), *words[-1:].tolist() * missing, bits[0], bits[-1], -1]
+    rows.reverse()
+    additions = [row for row in rows if row[0] != PAIR]
+    if additions:
+        additions[0][-1] = 0
+    return np.array(rows, np.int64).reshape(-1, _COLUMNS).view(np.uint64)
 
 
 def _cover(points: Iterable[Point], depth: int, source: int) -> tuple[float, list[Step]]:

@@ -22,6 +22,7 @@ from shapewright.errors import InputError
 from shapewright.layers.activation import closest_operator
 from shapewright.layers.bise import LUI, BiSE, BiSEL
 from shapewright.networks import _search_kernels as kernels
+from shapewright.networks._search_moves import Element, directions_of, in_a_row, kicked, leaps, matches, mirrored, moved
 from shapewright.networks.bimonn import BiMoNN
 
 Kernel = tuple[int, ...]
@@ -221,36 +222,65 @@ class SetNetwork:
 
     def kick(self, random: np.random.Generator) -> None:
         """Change one element a lot, and mostly those after it alike, to leave a local optimum."""
-        bises = [i for i, (_, kind, _) in enumerate(self.units) if kind == "bise"]
-        i = int(random.choice(bises))
-        layer, _, unit = self.units[i]
-        kernel = self.architecture.kernels[layer]
-        which = int(random.integers(4))
-        place, step = random.integers(0, kernel), np.eye(len(kernel), dtype=np.int64)[random.integers(len(kernel))]
-        step *= random.choice([-1, 1])
-        noise = random.random(kernel) < random.choice([0.05, 0.1, 0.2])
-        partners = self._successors(layer, unit) if random.random() < 0.8 else []
-        for neuron, mirrored in [(i, False), *((j, True) for j in partners)]:
-            if self.architecture.kernels[self.units[neuron][0]] != kernel:
-                continue
-            flip = (slice(None, None, -1 if mirrored else 1),) * len(kernel)
-            element = self.chosen(neuron).reshape(kernel)[flip].copy()
-            if which == 0:
-                element ^= noise
-            elif which == 1:
-                element = _moved(element, step)
-            elif which == 2:  # one row or column less
-                axis = int(np.argmax(np.abs(step)))
-                element[(slice(None),) * axis + (int(place[axis]),)] = False
-            else:  # one layer of pixels more along an axis
-                element |= _moved(element, step)
-            if element.any():
-                self.chosen(neuron)[:] = element[flip].reshape(-1)
+        i = int(random.choice(self._bises))
+        series = self._series(i) if random.random() < 0.8 else [i]
+        self._put(series, kicked(self._elements(series), random))
+
+    def sketch(self, random: np.random.Generator) -> SetNetwork:
+        """Return a network of openings, or of closings, by three pixels in a row, drawn at random.
+
+        Each branch has a direction of its own, or passes the image on; the last of its neurons may be complemented. The
+        network has two layers or more.
+        """
+        other, last = SetNetwork(self.architecture), len(self.architecture.kernels) - 1
+        opens, join, complements = random.random() < 0.5, random.random() < 0.5, random.choice([0.0, 0.3])
+        directions = random.permutation(directions_of(len(self.architecture.kernels[0])))
+        for branch, i in enumerate(i for i in self._bises if self.units[i][0] == 0):
+            for _ in range(random.integers(last)):
+                i = int(random.choice(self._readers(i)))
+            series = [i, *(j for j in self._series(i)[1:] if j in self._readers(i))]
+            if len(series) > 1 and random.random() < 0.8:
+                element = in_a_row(self.architecture.kernels[self.units[i][0]], directions[branch % len(directions)])
+                other._put(series, [element] * len(series))
+                other.state.meet[series] = [opens, *[not opens] * (len(series) - 1)]
+        for i, (layer, kind, _) in enumerate(self.units):
+            if kind == "lui":
+                other.state.meet[i] = join
+            elif layer == last:
+                other.state.negate[i] = random.random() < complements
+        return other
+
+    def leap(self, pairs: Pairs) -> float:
+        """Make the best of all changes of whole elements while one lowers the cost; return the cost."""
+        wiring, images = self._prepared(pairs)
+        cost = float(kernels.evaluate(wiring, self.state, images, pairs.margin))
+        while cost > 0:
+            best: tuple[float, list[int], list[Element]] = cost, [], []
+            for series in map(self._series, self._bises):
+                before = self._elements(series)
+                for after in leaps(before):
+                    self._put(series, after)
+                    reached = float(kernels.evaluate(wiring, self.state, images, pairs.margin))
+                    if reached < best[0]:
+                        best = reached, series, after
+                    self._put(series, before)
+            if not best[1]:
+                break
+            cost = best[0]
+            self._put(best[1], best[2])
+        return cost
 
     def complete(self, pairs: Pairs, *, seed: int = 0) -> float:
         """Add the pixels that change nothing on these pairs: the largest elements that explain them."""
         wiring, images = self._prepared(pairs)
         return float(kernels.climb(wiring, self.state, images, pairs.margin, 1, seed, False, True))
+
+    def match(self, pairs: Pairs) -> None:
+        """Make elements of neurons in series the same where that costs nothing: an opening has one element."""
+        cost = self.cost(pairs)
+        for series in map(self._series, self._bises):
+            for after in matches(self._elements(series)):
+                cost = self._put_if_no_worse(series, after, pairs, cost)
 
     def centre(self, pairs: Pairs) -> None:
         """Move elements of neurons in series to the middle where that changes nothing.
@@ -258,25 +288,50 @@ class SetNetwork:
         An opening is the same for an element and the same element moved; of all of them the centred one is kept.
         """
         cost = self.cost(pairs)
-        for i, (layer, kind, unit) in enumerate(self.units):
-            partners = self._successors(layer, unit) if kind == "bise" else []
-            kernel = self.architecture.kernels[layer]
-            if not partners or self.architecture.kernels[layer + 1] != kernel or not self._alone(layer, unit):
+        for i in self._bises:
+            layer, _, unit = self.units[i]
+            series = self._series(i)
+            if len(series) - 1 != len(self._successors(layer, unit)) or len(series) < 2 or not self._alone(layer, unit):
                 continue
-            elements = [self.chosen(neuron).reshape(kernel) for neuron in (i, *partners)]
-            places = np.argwhere(elements[0]) - np.array(kernel) // 2
+            elements = self._elements(series)
+            places = np.argwhere(elements[0]) - np.array(elements[0].shape) // 2
             step = -((places.min(axis=0) + places.max(axis=0)) // 2)
-            kept = [element.copy() for element in elements]
-            moved = [_moved(element, -step if k else step) for k, element in enumerate(elements)]
-            if step.any() and all(new.sum() == old.sum() for new, old in zip(moved, kept, strict=True)):
-                self._put(elements, moved)
-                if self.cost(pairs) > cost:
-                    self._put(elements, kept)
+            after = [moved(element, step) for element in elements]
+            if step.any() and all(new.sum() == old.sum() for new, old in zip(after, elements, strict=True)):
+                cost = self._put_if_no_worse(series, after, pairs, cost)
 
-    @staticmethod
-    def _put(elements: Sequence[NDArray[np.bool_]], values: Sequence[NDArray[np.bool_]]) -> None:
-        for element, value in zip(elements, values, strict=True):
-            element[:] = value
+    @property
+    def _bises(self) -> list[int]:
+        return [i for i, (_, kind, _) in enumerate(self.units) if kind == "bise"]
+
+    def _series(self, neuron: int) -> list[int]:
+        """Return a BiSE and those after it that have the same kernel."""
+        layer, _, unit = self.units[neuron]
+        kernels = self.architecture.kernels
+        same = layer + 1 < len(kernels) and kernels[layer + 1] == kernels[layer]
+        return [neuron, *(self._successors(layer, unit) if same else [])]
+
+    def _elements(self, series: Sequence[int]) -> list[Element]:
+        """Return the elements of neurons in series, those after the first mirrored: they are the same in an opening."""
+        kernel = self.architecture.kernels[self.units[series[0]][0]]
+        elements = [self.chosen(neuron).reshape(kernel).copy() for neuron in series]
+        return [elements[0], *map(mirrored, elements[1:])]
+
+    def _put(self, series: Sequence[int], elements: Sequence[Element]) -> None:
+        """Set the elements of neurons in series, as :meth:`_elements` returns them; empty ones change nothing."""
+        for place, (neuron, element) in enumerate(zip(series, elements, strict=True)):
+            if element.any():
+                self.chosen(neuron)[:] = (mirrored(element) if place else element).reshape(-1)
+
+    def _put_if_no_worse(self, series: Sequence[int], after: Sequence[Element], pairs: Pairs, cost: float) -> float:
+        """Set elements if the cost does not rise; return the cost."""
+        before = self._elements(series)
+        self._put(series, after)
+        reached = self.cost(pairs)
+        if reached > cost:
+            self._put(series, before)
+            return cost
+        return reached
 
     def _alone(self, layer: int, unit: int) -> bool:
         """Say whether a BiSE is the only branch of its LUI."""
@@ -291,7 +346,7 @@ class SetNetwork:
         there are more choices than ``count``, some are drawn at random.
         """
         last = len(self.architecture.kernels) - 1
-        bises = [i for i, (_, kind, _) in enumerate(self.units) if kind == "bise"]
+        bises = self._bises
         joins = [i for i, (_, kind, _) in enumerate(self.units) if kind == "lui" and self.chosen(i).sum() > 1]
         ends = [i for i in bises if self.units[i][0] == last]
         flags = [(self.state.meet, i) for i in (*joins, *bises)] + [(self.state.negate, i) for i in ends]
@@ -336,6 +391,14 @@ class SetNetwork:
             return []
         outputs, after = self.architecture.channels[layer + 1], self.architecture.channels[layer + 2]
         return [self.units.index((layer + 1, "bise", (unit % outputs) * after + target)) for target in range(after)]
+
+    def _readers(self, neuron: int) -> list[int]:
+        """Return those of a BiSE's successors that pass something on: their LUI takes them."""
+        layer, _, unit = self.units[neuron]
+        outputs = self.architecture.channels[min(layer + 2, len(self.architecture.channels) - 1)]
+        places = {j: divmod(self.units[j][2], outputs) for j in self._successors(layer, unit)}
+        taken = {j: self.chosen(self.units.index((layer + 1, "lui", target))) for j, (_, target) in places.items()}
+        return [j for j, (source, _) in places.items() if taken[j][source]]
 
     def _prepared(self, pairs: Pairs) -> tuple[kernels.Wiring, kernels.Images]:
         """Return the wiring for the layout of these images, and empty planes with the inputs."""
@@ -387,15 +450,6 @@ class SetNetwork:
         return distances
 
 
-def _moved(element: NDArray[np.bool_], step: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return an element moved by whole pixels; what leaves the array is lost."""
-    moved = np.zeros_like(element)
-    places = np.argwhere(element) + step
-    places = places[((places >= 0) & (places < element.shape)).all(axis=1)]
-    moved[tuple(places.T)] = True
-    return moved
-
-
 def search(
     begin: Sequence[SetNetwork], pairs: Pairs, *, seed: int = 0, kicks: int = 100, finalists: int = 6
 ) -> tuple[SetNetwork, float, int]:
@@ -423,7 +477,7 @@ def search(
             return network, cost, number
         found.append((cost, number, network))
     found.sort(key=lambda entry: entry[:2])
-    best = [(network.climb(pairs, seed=seed), number, network) for _, number, network in found[:finalists]]
+    best = [(_settle(network, pairs, seed, free=True), number, network) for _, number, network in found[:finalists]]
     for _, _, network in best:
         network.centre(pairs)
     for turn in range(kicks):
@@ -435,9 +489,17 @@ def search(
         trial = network.copy()
         for _ in range(1 + turn % 2):
             trial.kick(random)
-        after = trial.climb(pairs, seed=turn, free=turn % 4 == 3)
+        after = _settle(trial, pairs, turn, free=turn % 4 == 3)
         trial.centre(pairs)
         if after <= cost:
             best[place] = (after, number, trial)
     cost, number, network = min(best, key=lambda entry: entry[:2])
     return network, cost, number
+
+
+def _settle(network: SetNetwork, pairs: Pairs, seed: int, *, free: bool) -> float:
+    """Climb, and leap where that leads on, until neither does; return the cost."""
+    cost = network.climb(pairs, seed=seed, free=free)
+    while cost > 0 and network.leap(pairs) < cost:
+        cost = network.climb(pairs, seed=seed, free=free)
+    return cost

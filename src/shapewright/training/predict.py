@@ -133,6 +133,7 @@ def predict_files(
     probabilities: bool = False,
     overwrite: bool = False,
     read: Callable[[str, Sequence[Path]], Image] | None = None,
+    failed: dict[str, str] | None = None,
     track: Track = lambda items, _: items,
 ) -> dict[str, Path]:
     """Predict label maps of images, written with the geometry of each.
@@ -153,18 +154,22 @@ def predict_files(
         Predict again where a result exists.
     read
         Reads a case by its name and files; None reads the files as the task's channels, :func:`read_case`.
+    failed
+        Takes case name to message where an image cannot be read or does not fit, and the others are predicted all the
+        same. None raises at the first one.
     track
         Wraps an iterable to show progress.
 
     Returns
     -------
     dict
-        Case name to result.
+        Case name to result, without those in ``failed``.
 
     Raises
     ------
     InputError
-        An image cannot be read or does not fit the network, or a result would replace an image.
+        An image cannot be read or does not fit the network, unless ``failed`` takes it; or a result would replace an
+        image.
     """
     if out.is_file():
         raise InputError(f"{out} is a file; --out must be a folder")
@@ -182,12 +187,18 @@ def predict_files(
         soft = out / f"{name}_probabilities{'.npz' if ending == '.png' else ending}"
         if target.exists() and (soft.exists() or not probabilities) and not overwrite:
             continue
-        image = (read(name, files) if read else read_case(name, files, predictor.task)).canonical()
-        result = predictor.probabilities(image)
+        try:
+            image = (read(name, files) if read else read_case(name, files, predictor.task)).canonical()
+            result = predictor.probabilities(image)
+        except InputError as error:
+            if failed is None:
+                raise
+            failed[name] = str(error)
+            continue
         if probabilities:
             write_image(soft, result, like=image)
         write_labels(target, predictor.labels(result), like=image)
-    return results
+    return {name: target for name, target in results.items() if name not in (failed or {})}
 
 
 def read_case(name: str, files: Sequence[Path], task: Task) -> Image:

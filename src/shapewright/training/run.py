@@ -1,5 +1,6 @@
 """A run's folder: what is written there, and training into it."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -18,6 +19,7 @@ from shapewright._version import __version__
 from shapewright.data.task import Task
 from shapewright.errors import InputError
 from shapewright.training.config import RunConfig, from_mapping, read_run_config, to_yaml
+from shapewright.training.lock import run_lock
 
 Build = Callable[[Any, Task], Any]
 """Builds a method from its settings and the task."""
@@ -143,7 +145,7 @@ def train(
     Raises
     ------
     InputError
-        Something about the data, the configuration or the folder does not fit.
+        Something about the data, the configuration or the folder does not fit, or another process trains into it.
     Interrupted
         Ctrl-C.
     """
@@ -167,37 +169,44 @@ def train(
     config = _anchored(config)
     _check_folder(folder, config, resume)
     started = datetime.datetime.now(datetime.UTC)
-    dataset = open_data(config.data, binary=config.prepare.binary)
-    if dataset.members and not missing_channels:
-        dataset = common_channels(dataset)
-    split = split_dataset(dataset, config.split, supervision)
-    _check_plan(config, split)
-    loaded = usable_cases(load_cases(dataset, split, track), supervision, config.method)
-    task = plan_task(dataset, loaded, config.prepare)
-    if not all(0 <= axis < task.spatial_dims for axis in config.augment.flip):
-        raise InputError(f"augment.flip must name axes from 0 to {task.spatial_dims - 1}; got {config.augment.flip}")
-    torch.manual_seed(config.seed)  # the initial weights
-    method = build(config.settings, task)
-    cases = {
-        name: [
-            prepare_case(case, task, method.image_targets if name == "train" else lambda _: {})
-            for case in track([case for case in loaded if case.split == name], f"preparing {name}")
-        ]
-        for name in ("train", "val")
-    }
-    if isinstance(method, Preparing):
-        method.prepare(cases["train"])
-    summary = summarise_data(dataset, config.data, task, loaded)
-    del loaded
-    if is_main_process():
-        write_atomically(folder.task, to_yaml(task).encode())
-        write_atomically(folder.data, json.dumps(summary, indent=1).encode())
-        write_atomically(folder.environment, _environment(config, command, started).encode())
-        write_atomically(folder.config, to_yaml(config).encode())
-    fit(method, config, task, cases["train"], cases["val"], out, resume=resume, title=title or config.method)
-    if is_main_process():
-        _finish(method, cases["train"], cases["val"], folder)
-        write_atomically(folder.environment, _environment(config, command, started, finished=True).encode())
+    with contextlib.ExitStack() as held:
+        if resume and is_main_process():
+            held.enter_context(run_lock(out))
+        dataset = open_data(config.data, binary=config.prepare.binary)
+        if dataset.members and not missing_channels:
+            dataset = common_channels(dataset)
+        split = split_dataset(dataset, config.split, supervision)
+        _check_plan(config, split)
+        loaded = usable_cases(load_cases(dataset, split, track), supervision, config.method)
+        task = plan_task(dataset, loaded, config.prepare)
+        if not all(0 <= axis < task.spatial_dims for axis in config.augment.flip):
+            raise InputError(
+                f"augment.flip must name axes from 0 to {task.spatial_dims - 1}; got {config.augment.flip}"
+            )
+        torch.manual_seed(config.seed)  # the initial weights
+        method = build(config.settings, task)
+        cases = {
+            name: [
+                prepare_case(case, task, method.image_targets if name == "train" else lambda _: {})
+                for case in track([case for case in loaded if case.split == name], f"preparing {name}")
+            ]
+            for name in ("train", "val")
+        }
+        if isinstance(method, Preparing):
+            method.prepare(cases["train"])
+        summary = summarise_data(dataset, config.data, task, loaded)
+        del loaded
+        if is_main_process():
+            if not resume:  # a run that cannot begin leaves no folder
+                held.enter_context(run_lock(out))
+            write_atomically(folder.task, to_yaml(task).encode())
+            write_atomically(folder.data, json.dumps(summary, indent=1).encode())
+            write_atomically(folder.environment, _environment(config, command, started).encode())
+            write_atomically(folder.config, to_yaml(config).encode())
+        fit(method, config, task, cases["train"], cases["val"], out, resume=resume, title=title or config.method)
+        if is_main_process():
+            _finish(method, cases["train"], cases["val"], folder)
+            write_atomically(folder.environment, _environment(config, command, started, finished=True).encode())
     return folder
 
 

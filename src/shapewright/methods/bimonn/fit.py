@@ -25,6 +25,7 @@ FITS = 0.999  # validation Dice from which an architecture explains the images
 _SEARCH_PIXELS = 80_000  # of the images that the search looks at first
 _WINDOW = 96  # larger images are searched in windows of at least this size
 _STARTS, _DEEP_STARTS = 64, 8
+_SKETCHES, _SKETCHES_KEPT = 400, 4
 _ROUNDS = 4  # how often images that were got wrong are added
 
 
@@ -388,37 +389,53 @@ def discover(
     """Search from trained networks and from simple ones; return the best, and which of the two it came from.
 
     The search looks at some training images (windows of large ones) first; those that its result gets wrong are added
-    and it goes on. The validation pairs choose between the results, the last of which is completed by the pixels that
+    and it goes on. The validation pairs choose between the results, the best of which is completed by the pixels that
     change nothing on any training image.
+
+    A border as wide as the network's reach is left out, because what a target is there depends on what its maker took
+    the outside of the image for. Where no program is exact, half a kernel is: the rest counts as well.
     """
     random = np.random.default_rng([seed, 2])
     inputs, targets = training
     window = window_size(inputs.shape[2:], architecture.reach)
     count = max(8, _SEARCH_PIXELS // int(np.prod(window)))
     pool = _pool(inputs, targets, window, max(len(inputs), 4 * count), random)
-    everything = Pairs(*pool, architecture)
-    held = Pairs(*_pool(*validation, window, max(len(validation[0]), count), random), architecture)
+    held = _pool(*validation, window, max(len(validation[0]), count), random)
+    border = architecture.reach
     looked_at = np.arange(len(pool[0])) < count
+    pairs = Pairs(pool[0][looked_at], pool[1][looked_at], architecture, border)
     trained = [SetNetwork.nearest(network) for network in networks]
     simple = list(SetNetwork(architecture).starts(_STARTS if len(architecture.kernels) < 3 else _DEEP_STARTS, seed))
-    results: list[tuple[float, SetNetwork, str]] = []
-    begin, name = [*trained, *simple], ""
+    begin = [*trained, *simple, *_best_sketches(pairs, architecture, random)]
+    results: list[tuple[SetNetwork, str]] = []
     for _ in range(_ROUNDS):
-        pairs = Pairs(pool[0][looked_at], pool[1][looked_at], architecture)
         network, _, number = search(begin, pairs, seed=seed, kicks=kicks)
-        name = name or ("trained" if number < len(trained) else "simple")
-        results.append((network.cost(held), network.copy(), name))
-        program = _program(network, architecture)
-        wrong = _wrong(program(pool[0]), pool[1], architecture.reach) & ~looked_at
-        if not wrong.any() or looked_at.all():
+        results.append((network, results[0][1] if results else "trained" if number < len(trained) else "simple"))
+        wrong = _wrong(_program(network, architecture)(pool[0]), pool[1], border)
+        if not wrong.any():
             break
+        if window == inputs.shape[2:]:  # windows have no border of their own
+            border = tuple(max(kernel[axis] // 2 for kernel in architecture.kernels) for axis in range(len(window)))
+        wrong &= ~looked_at
         looked_at |= wrong & (np.cumsum(wrong) <= count)
         begin, kicks = [network], kicks // 3
-    best = min(results, key=lambda entry: entry[0])
-    completed = best[1].copy()
+        pairs = Pairs(pool[0][looked_at], pool[1][looked_at], architecture, border)
+    chosen_on = Pairs(*held, architecture, border)
+    best, name = min(results, key=lambda result: result[0].cost(chosen_on))
+    everything, completed = Pairs(*pool, architecture, border), best.copy()
     completed.complete(everything, seed=seed)
+    completed.match(everything)
     completed.centre(everything)
-    return (completed if completed.cost(held) <= best[0] else best[1]), best[2]
+    return (completed if completed.cost(chosen_on) <= best.cost(chosen_on) else best), name
+
+
+def _best_sketches(pairs: Pairs, architecture: Architecture, random: np.random.Generator) -> list[SetNetwork]:
+    """Return the best of many random openings and closings that meet; of one layer there are none."""
+    if len(architecture.kernels) < 2:
+        return []
+    plain = SetNetwork(architecture)
+    sketches = [plain.sketch(random) for _ in range(_SKETCHES)]
+    return sorted(sketches, key=lambda network: network.cost(pairs))[:_SKETCHES_KEPT]
 
 
 def _pool(

@@ -42,7 +42,7 @@ _EFFORT = {
     "joint, wide": (40, 1, 30),
     "joint, medium": (40, 1, 30),
     "joint, deep": (40, 1, 20),
-    "denoising": (100, 1, 5),
+    "denoising": (300, 1, 5),
 }
 
 # Rows are operators, columns disk, stick, cross on each set in the order above: (real, binarised).

@@ -20,17 +20,22 @@ class Config:
     cap
         Largest weight of a pixel; None has no bound, as in the paper. Lower it where the loss jumps because a class
         has a handful of pixels in a batch.
+    dice
+        Weight of a Dice loss of the labelled pixels beside the cross-entropy: all classes, counted over the batch. Not
+        in the paper.
     network
         The network; the paper's is ``concat_unet``.
     """
 
     balance: Literal["batch", "instance", "dataset", "mask"] = "batch"
     cap: float | None = None
+    dice: float = 0.0
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
     def __post_init__(self) -> None:
         if self.cap is not None:
             check_number("settings.cap", self.cap, above=0)
+        check_number("settings.dice", self.dice, minimum=0)
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

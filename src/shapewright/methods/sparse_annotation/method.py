@@ -13,7 +13,7 @@ from torch import Tensor
 from shapewright.data.patches import TrainingCase
 from shapewright.data.preprocess import UNKNOWN
 from shapewright.data.task import Task
-from shapewright.losses import BalancedCrossEntropy
+from shapewright.losses import BalancedCrossEntropy, DiceLoss
 from shapewright.losses.weights import class_balance
 from shapewright.methods.sparse_annotation.config import Config
 from shapewright.training.method import Batch, Progress, Step
@@ -39,6 +39,7 @@ class SparseAnnotation(SegmentationNetwork):
         scheme = "mask" if settings.balance == "dataset" else settings.balance
         self.loss = BalancedCrossEntropy(scheme, cap=settings.cap)
         self.single = BalancedCrossEntropy("mask", reduction="none")
+        self.overlap = DiceLoss(channels=range(task.classes), batch=True)
         self.register_buffer("class_weights", torch.ones(task.classes))
 
     def prepare(self, cases: Sequence[TrainingCase]) -> None:
@@ -49,14 +50,16 @@ class SparseAnnotation(SegmentationNetwork):
         self.class_weights.copy_(weights if self.settings.cap is None else weights.clamp(max=self.settings.cap))
 
     def step(self, batch: Batch, progress: Progress) -> Step:  # noqa: ARG002 - the weights do not change
-        """Return the balanced cross-entropy of a batch."""
+        """Return the balanced cross-entropy of a batch, and the Dice loss where it is asked for."""
         logits, labels, mask = self(batch["image"]), batch["labels"], batch.get("mask")
-        share = 1.0 if mask is None else mask.float().mean()
-        if self.settings.balance != "dataset":
-            return Step(self.loss(logits, labels, mask=mask), {"labelled": share})
-        weights = self.class_weights[labels] * (1.0 if mask is None else mask[:, 0])
-        loss = (weights * self.single(logits, labels, mask=mask)).sum() / weights.sum().clamp(min=1e-6)
-        return Step(loss, {"labelled": share})
+        if self.settings.balance == "dataset":
+            weights = self.class_weights[labels] * (1.0 if mask is None else mask[:, 0])
+            loss = (weights * self.single(logits, labels, mask=mask)).sum() / weights.sum().clamp(min=1e-6)
+        else:
+            loss = self.loss(logits, labels, mask=mask)
+        if self.settings.dice:
+            loss = loss + self.settings.dice * self.overlap(logits, labels, mask=mask)
+        return Step(loss, {"labelled": 1.0 if mask is None else mask.float().mean()})
 
 
 build = SparseAnnotation
