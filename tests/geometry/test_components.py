@@ -9,7 +9,10 @@ from shapewright.errors import InputError
 from shapewright.geometry import _threads, connected_components, holes, largest_component
 
 CONNECTIVITIES = [(2, 4, 1), (2, 8, 2), (3, 6, 1), (3, 18, 2), (3, 26, 3)]
-SHAPES = {2: [(1, 1), (1, 9), (9, 1), (7, 8), (33, 40)], 3: [(1, 1, 1), (5, 1, 4), (1, 6, 7), (6, 7, 8), (9, 16, 17)]}
+SHAPES = {
+    2: [(1, 1), (1, 9), (9, 1), (7, 8), (33, 40), (64, 131)],
+    3: [(1, 1, 1), (5, 1, 4), (1, 6, 7), (6, 7, 8), (9, 16, 17), (4, 7, 65)],
+}
 
 
 def scipy_label(mask, steps):

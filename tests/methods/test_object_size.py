@@ -65,6 +65,15 @@ def test_what_cannot_be_learned_from_is_refused() -> None:
         make_method().prepare([case])
 
 
+@pytest.mark.parametrize(("measure", "largest"), [("inscribed", 64), ("inscribed_euclidean", 71.5), ("area", 512)])
+def test_sizes_in_another_unit_are_refused(measure, largest) -> None:
+    blank = np.full((16, 16), UNKNOWN, np.uint8)  # 32 x 16 mm
+    method = make_method(measure=measure)
+    method.image_targets(make_case(blank, Supervision(sizes={1: (largest, 2 * largest)})))
+    with pytest.raises(InputError, match=r"case x: an object of size .* of 32 x 16 mm; .* are in mm"):
+        method.image_targets(make_case(blank, Supervision(sizes={1: (1.01 * largest, 2 * largest)})))
+
+
 def test_sizes_count_in_the_second_stage() -> None:
     batch = {
         "image": torch.randn(2, 1, 16, 16),

@@ -24,6 +24,7 @@ CHUNK = 128  # items that a program computes at a time; buffers have this much r
 # allocation, which would cost more than the work; floating-point blocks are larger, their margins weigh more.
 _BLOCK_WORDS = 2048
 _BLOCK_PIXELS = 16384
+_LINE = 16  # items of 4 bytes in a line of the cache
 
 
 class Cut(NamedTuple):
@@ -55,7 +56,9 @@ def cut(shape: tuple[int, ...], offsets: Iterable[Offset], items_per_word: int, 
     blocks = max(1, -(-planes // limit))
     block = -(-planes // blocks)
     guard = int(reach[1]) * row * margins + int(reach[2]) * margins // items_per_word + 2
+    guard += -(guard + margin * plane) % _LINE  # the block itself begins with a line of the cache
     size = (block + 2 * margin) * plane + 2 * guard + CHUNK
+    size += -size % _LINE
     return Cut(width, row, plane, margin, guard, block, blocks, size)
 
 
@@ -77,6 +80,17 @@ def as_planes(shape: tuple[int, ...], spatial_dims: int) -> tuple[int, int, int,
 def as_plane_offset(offset: Offset) -> Offset:
     """Return an offset (y, x) or (z, y, x) as (plane, row, x)."""
     return (offset[0], 0, offset[1]) if len(offset) == 2 else offset
+
+
+@kernel
+def aligned(count: int, like: Any) -> Any:
+    """Return an array of another's dtype, not filled, from a multiple of 64 bytes on.
+
+    No vector of it lies in two cache lines. Without this the time of a kernel depends on luck, and differs by thread.
+    """
+    room = np.empty(count + 64 // like.itemsize, like.dtype)
+    start = (64 - room.ctypes.data % 64) // like.itemsize
+    return room[start : start + count]
 
 
 @kernel

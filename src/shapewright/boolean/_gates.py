@@ -25,7 +25,9 @@ class _Vectors:
         number = context.get_data_type(array_type.dtype)
         self.bytes = array_type.dtype.bitwidth // 8
         self.kind = ir.VectorType(number, _LANES)
-        self.one, self.two = (ir.Constant(self.kind, [ir.Constant(number, value)] * _LANES) for value in (1.0, 2.0))
+        self.zero, self.one, self.two = (
+            ir.Constant(self.kind, [ir.Constant(number, value)] * _LANES) for value in (0.0, 1.0, 2.0)
+        )
 
     def load(self, array: Any, at: Any) -> Any:
         return self.builder.load(self._pointer(array, at), align=self.bytes)
@@ -71,25 +73,28 @@ def _gate(formula: Callable[..., Any], arguments: int) -> Any:
 
 
 def _adjoint(formula: Callable[..., Any], arguments: int) -> Any:
-    """Return the intrinsic ``(values, adjoint, t, a, b, c)`` that hands the gradient of a gate to its arguments.
+    """Return the intrinsic ``(values, adjoint, a, b, c, t, to_a, to_b, to_c)`` that hands a gradient to the arguments.
 
-    The formula returns the derivatives with respect to the arguments.
+    It reads the values of the arguments in ``a``, ``b`` and ``c``, takes the gradient of the gate from the place ``t``,
+    which it leaves at 0, and adds to the places ``to_a`` ... The formula returns the derivatives with respect to the
+    arguments.
     """
 
-    def gate(_: Any, values: Any, adjoint: Any, t: Any, a: Any, b: Any, c: Any) -> Any:
+    def gate(_: Any, values: Any, adjoint: Any, a: Any, b: Any, c: Any, t: Any, to_a: Any, to_b: Any, to_c: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             vectors = _Vectors(context, builder, signature.args[0])
-            array, gradients, target, *slots = given
+            array, gradients, *slots = given
+            read, own, written = slots[:arguments], slots[3], slots[4 : 4 + arguments]
             with _chunk(builder) as (step, _):
-                at = [builder.add(slot, step) for slot in slots[:arguments]]
-                share = vectors.load(gradients, builder.add(target, step))
-                derivatives = formula(vectors, *(vectors.load(array, place) for place in at))
-                for place, derivative in zip(at, derivatives, strict=True):
+                share = vectors.load(gradients, builder.add(own, step))
+                vectors.store(vectors.zero, gradients, builder.add(own, step))
+                derivatives = formula(vectors, *(vectors.load(array, builder.add(slot, step)) for slot in read))
+                for place, derivative in zip([builder.add(slot, step) for slot in written], derivatives, strict=True):
                     before = vectors.load(gradients, place)
                     vectors.store(vectors.plus(before, vectors.times(share, derivative)), gradients, place)
             return context.get_dummy_value()
 
-        return types.void(values, adjoint, t, a, b, c), generate
+        return types.void(values, adjoint, a, b, c, t, to_a, to_b, to_c), generate
 
     return intrinsic(gate)
 

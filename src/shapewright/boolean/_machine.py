@@ -14,6 +14,7 @@ from shapewright.boolean._bits import shifted_pair
 from shapewright.boolean._blocks import (
     CHUNK,
     Cut,
+    aligned,
     inner_range,
     load_pixels,
     load_words,
@@ -50,9 +51,8 @@ def run_words(
     last: int,
 ) -> None:
     """Run a program on the packed blocks ``first`` to ``last``; ``distances`` are in bits."""
-    flat = np.empty(cut.size, np.uint64)
-    result = np.empty(cut.size, np.uint64)
-    values = np.empty(slots * CHUNK, np.uint64)
+    flat, result = aligned(cut.size, words), aligned(cut.size, words)
+    values = aligned(slots * CHUNK, words)
     start, stop = inner_range(cut)
     final = np.uint64(gates[-1, 1] * CHUNK)
     for unit in range(first, last):
@@ -121,33 +121,33 @@ def polynomial(flat: Any, base: int, gates: Any, distances: Any, values: Any) ->
 
 
 @kernel
-def adjoints(gates: Any, values: Any, adjoint: Any) -> None:
-    """Run a program backwards: from the gradient of the last gate to the gradients of all gates before it."""
+def pull_back(gates: Any, gradients: Any, distances: Any, values: Any, adjoint: Any, base: int, received: Any) -> None:
+    """Run a program backwards, from the gradient of the last gate, in place 0, to those of the pixels.
+
+    Those are added to ``received`` where the pixels were loaded from. Every place of ``adjoint`` is left at 0.
+    """
     for g in range(gates.shape[0] - 1, -1, -1):
         code = gates[g, 0]
-        t, a = np.uint64(gates[g, 1] * CHUNK), np.uint64(gates[g, 2] * CHUNK)
-        b, c = np.uint64(gates[g, 3] * CHUNK), np.uint64(gates[g, 4] * CHUNK)
+        a, b, c = np.uint64(gates[g, 2] * CHUNK), np.uint64(gates[g, 3] * CHUNK), np.uint64(gates[g, 4] * CHUNK)
+        t, to_a = np.uint64(gradients[g, 0] * CHUNK), np.uint64(gradients[g, 1] * CHUNK)
+        to_b, to_c = np.uint64(gradients[g, 2] * CHUNK), np.uint64(gradients[g, 3] * CHUNK)
         if code == WHERE:
-            where_adjoint(values, adjoint, t, a, b, c)
+            where_adjoint(values, adjoint, a, b, c, t, to_a, to_b, to_c)
         elif code == AND:
-            and_adjoint(values, adjoint, t, a, b, c)
+            and_adjoint(values, adjoint, a, b, c, t, to_a, to_b, to_c)
         elif code == OR:
-            or_adjoint(values, adjoint, t, a, b, c)
+            or_adjoint(values, adjoint, a, b, c, t, to_a, to_b, to_c)
         elif code == NOT:
-            not_adjoint(values, adjoint, t, a, b, c)
+            not_adjoint(values, adjoint, a, b, c, t, to_a, to_b, to_c)
         elif code == XOR:
-            xor_adjoint(values, adjoint, t, a, b, c)
-
-
-@kernel
-def add_gradients(gradient: Any, base: int, gates: Any, distances: Any, adjoint: Any) -> None:
-    """Add the gradients of a program's pixels to the places of a buffer that they were loaded from."""
-    for g in range(gates.shape[0]):
-        if gates[g, 0] == LOAD:
-            at = np.uint64(base + distances[gates[g, 2]])
-            t = np.uint64(gates[g, 1] * CHUNK)
+            xor_adjoint(values, adjoint, a, b, c, t, to_a, to_b, to_c)
+        else:
+            if code == LOAD:  # a constant's gradient goes nowhere
+                at = np.uint64(base + distances[gates[g, 2]])
+                for i in range(np.uint64(CHUNK)):
+                    received[at + i] += adjoint[t + i]
             for i in range(np.uint64(CHUNK)):
-                gradient[at + i] += adjoint[t + i]
+                adjoint[t + i] = 0
 
 
 @kernel
@@ -155,9 +155,8 @@ def run_forward(
     image: Any, out: Any, gates: Any, slots: int, distances: Any, cut: Cut, outside: float, first: int, last: int
 ) -> None:
     """Evaluate the polynomial of a program on the blocks ``first`` to ``last`` of a floating-point image."""
-    flat = np.empty(cut.size, image.dtype)
-    result = np.empty(cut.size, image.dtype)
-    values = np.empty(slots * CHUNK, image.dtype)
+    flat, result = aligned(cut.size, image), aligned(cut.size, image)
+    values = aligned(slots * CHUNK, image)
     start, stop = inner_range(cut)
     final = np.uint64(gates[-1, 1] * CHUNK)
     for unit in range(first, last):
@@ -176,6 +175,8 @@ def run_backward(
     out: Any,
     gates: Any,
     slots: int,
+    gradients: Any,
+    places: int,
     distances: Any,
     cut: Cut,
     outside: float,
@@ -183,23 +184,19 @@ def run_backward(
     last: int,
 ) -> None:
     """Compute the gradient with respect to the image; the cut's margin is twice the filter's reach."""
-    flat = np.empty(cut.size, image.dtype)
-    received = np.empty(cut.size, image.dtype)
-    gradient = np.empty(cut.size, image.dtype)
-    values = np.empty(slots * CHUNK, image.dtype)
-    adjoint = np.empty(slots * CHUNK, image.dtype)
+    flat, received, gradient = aligned(cut.size, image), aligned(cut.size, image), aligned(cut.size, image)
+    values = aligned(slots * CHUNK, image)
+    adjoint = aligned(places * CHUNK, image)
+    adjoint[:] = 0
     start, stop = inner_range(cut)
     beside = cut.margin // 2 * cut.plane  # results there depend on pixels of the block
-    final = np.uint64(gates[-1, 1] * CHUNK)
     for unit in range(first, last):
         load_pixels(image, unit, cut, outside, flat)
         load_pixels(upstream, unit, cut, 0.0, received)
         gradient[:] = 0
         for base in range(start - beside, stop + beside, CHUNK):
             polynomial(flat, base, gates, distances, values)
-            adjoint[:] = 0
             for i in range(np.uint64(CHUNK)):
-                adjoint[final + i] = received[np.uint64(base) + i]
-            adjoints(gates, values, adjoint)
-            add_gradients(gradient, base, gates, distances, adjoint)
+                adjoint[i] = received[np.uint64(base) + i]
+            pull_back(gates, gradients, distances, values, adjoint, base, gradient)
         store_pixels(gradient, unit, cut, out)

@@ -30,11 +30,18 @@ class Program(NamedTuple):
         How many slots are in use.
     offsets
         The pixels that are loaded.
+    gradients
+        int64 [gates, 4]: where the gradient is gathered, of the gate and of its arguments. A place serves again once
+        the gradient has been handed on, so that the places in use stay in the fastest cache.
+    places
+        How many such places are in use.
     """
 
     gates: NDArray[np.int64]
     slots: int
     offsets: tuple[Offset, ...]
+    gradients: NDArray[np.int64]
+    places: int
 
 
 @lru_cache(maxsize=256)
@@ -66,7 +73,25 @@ def program(expression: Expression, reuse_slots: bool) -> Program:
             table[number, :3] = CONSTANT, target, int(gate.value)
         else:
             table[number, : 2 + len(arguments)] = [_CODE[gate.gate], target, *arguments]
-    return Program(table, used, offsets)
+    return Program(table, used, offsets, *_gradient_places(gates))
+
+
+def _gradient_places(gates: list[Expression]) -> tuple[NDArray[np.int64], int]:
+    """Return the places of the gradients, found by walking the gates backwards, and how many there are."""
+    table = np.zeros((len(gates), 4), np.int64)
+    place = {gates[-1]: 0}
+    free: list[int] = []
+    used = 1
+    for number in range(len(gates) - 1, -1, -1):
+        gate = gates[number]
+        for argument in gate.arguments:
+            if argument not in place:
+                if not free:
+                    free, used = [used], used + 1
+                place[argument] = free.pop()
+        table[number, : 1 + len(gate.arguments)] = [place[gate], *(place[argument] for argument in gate.arguments)]
+        free.append(place.pop(gate))
+    return table, used
 
 
 def binary_gates(expression: Expression) -> list[Expression]:

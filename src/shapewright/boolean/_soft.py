@@ -105,8 +105,9 @@ def _run(expression: Expression, arrays: tuple[NDArray[Any], ...], outside: floa
     views = [array.reshape(planes) for array in (*arrays, out)]
     threads = None if out.size * len(gates.gates) > _THREADED_GATES else 1
     run: Callable[..., None] = run_backward if is_backward else run_forward
+    table = (gates.gates, gates.slots, gates.gradients, gates.places) if is_backward else (gates.gates, gates.slots)
     for_each_block(
-        lambda *units: run(*views, gates.gates, gates.slots, distances, sizes, outside, *units),
+        lambda *units: run(*views, *table, distances, sizes, outside, *units),
         planes[0] * sizes.blocks,
         threads,
     )

@@ -2,9 +2,11 @@
 
 The unit is the run: a maximal row of foreground pixels along x. Runs are found in one scan, runs of neighbouring rows
 that touch are joined in a union-find forest whose roots are the first runs, and the labels are painted run by run.
+Where all diagonal neighbours belong together, rows are taken two by two (``_block_kernels.py``).
 """
 
 import math
+from functools import partial
 
 import numba
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from shapewright.arrays import Array, as_binary, check_spatial_dims, same_kind
 from shapewright.errors import InputError
+from shapewright.geometry._block_kernels import find_runs, join_runs, number_components, paint
 from shapewright.geometry._threads import in_threads
 
 # Along how many axes at once a neighbour may differ, by the number of neighbours of a pixel.
@@ -216,13 +219,16 @@ def _paint(
 
 
 def _label(volume: NDArray[np.uint8], steps: int, labels: NDArray[np.int32]) -> int:
-    """Write the labels of one volume into ``labels``, zero before, and return their number.
+    """Write the labels of one volume into ``labels`` and return their number.
 
     Threads label slabs of planes by themselves; then the runs on both sides of the seams are joined.
     """
     depth, height, width = volume.shape
-    if width == 0:
+    if volume.size == 0:
         return 0
+    if steps == 3 or (steps == 2 and height == 1):
+        return _label_blocks(volume, labels)
+    labels[:] = 0
     room = depth * height * _most_runs(width)
     edges = np.empty(2 * room, np.int32)
     parents = np.empty(room, np.int32 if room < 2**31 else np.int64)
@@ -243,6 +249,27 @@ def _label(volume: NDArray[np.uint8], steps: int, labels: NDArray[np.int32]) -> 
     return count
 
 
+def _label_blocks(volume: NDArray[np.uint8], labels: NDArray[np.int32]) -> int:
+    """Do as :func:`_label` where all diagonal neighbours belong together."""
+    depth, height, width = volume.shape
+    planes, blocks = (depth + 1) // 2, (height + 1) // 2
+    runs, rows = np.empty((planes, blocks, width), np.int32), np.empty((planes * blocks, 2), np.int32)
+    parents, numbers = np.empty((2, planes * blocks * ((width + 1) // 2) + 1), np.int32)
+    seams: list[int] = []
+
+    def scan(first: int, last: int) -> None:
+        find_runs(volume, first, last, runs, parents, rows)
+        join_runs(volume, first, last, False, runs, parents)
+        seams.append(first)
+
+    in_threads(scan, planes, volume.size)
+    for plane in seams:
+        join_runs(volume, plane, plane + 1, True, runs, parents)
+    count = int(number_components(volume, runs, parents, rows, numbers))
+    in_threads(partial(paint, volume, runs, numbers, labels), planes, volume.size // 4)
+    return count
+
+
 def label_images(
     images: NDArray[np.bool_], connectivity: int, dims: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -250,7 +277,7 @@ def label_images(
     leading, spatial = images.shape[:-dims], images.shape[-dims:]
     planes = spatial if dims == 3 else (spatial[0], 1, spatial[1])  # an image is a volume whose planes are its rows
     volumes = np.ascontiguousarray(images).view(np.uint8).reshape(math.prod(leading), *planes)
-    labels = np.zeros(volumes.shape, np.int32)
+    labels = np.empty(volumes.shape, np.int32)
     steps = STEPS[dims][connectivity]
     counts = [_label(volume, steps, out) for volume, out in zip(volumes, labels, strict=True)]
     return labels.reshape(images.shape), np.array(counts, np.int64).reshape(leading)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapewright.boolean._bits import aligned_pixels, pack_bits
-from shapewright.boolean._blocks import Cut, as_plane_offset, as_planes, cut, load_bits, store_bits
+from shapewright.boolean._blocks import Cut, aligned, as_plane_offset, as_planes, cut, load_bits, store_bits
 from shapewright.boolean._jit import for_each_block, kernel
 from shapewright.boolean.expression import Offset
 from shapewright.morphology._packed import THREADED_WORK, run_passes
@@ -131,7 +131,7 @@ def _run(
 ) -> None:
     """Run the operations on the images ``first`` to ``last``."""
     size = sizes.size
-    room = np.empty((buffers, size), np.uint64)
+    room = aligned(buffers * size, passes).reshape(buffers, size)
     source, result = room[SOURCE], room[RESULT]
     for image in range(first, last):
         for o in range(operations.shape[0]):

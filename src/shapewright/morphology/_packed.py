@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from shapewright.boolean._bits import aligned_pixels, shifted_pair
 from shapewright.boolean._blocks import (
     Cut,
+    aligned,
     as_plane_offset,
     as_planes,
     cut,
@@ -94,7 +95,7 @@ def _run_words(
     words: Words, out: Words, steps: Any, count: int, cut: Cut, beyond: bool, flip: bool, first: int, last: int
 ) -> None:
     """Run the passes on the blocks ``first`` to ``last``, from words to words."""
-    buffers = np.empty((count, cut.size), np.uint64)
+    buffers = aligned(count * cut.size, steps).reshape(count, cut.size)
     source, result = buffers[SOURCE], buffers[RESULT]
     for unit in range(first, last):
         load_words(words, unit, cut, beyond, flip, unit > first and unit % cut.blocks != 0, source)
@@ -116,7 +117,7 @@ def _run_pixels(
     last: int,
 ) -> None:
     """Run the passes on the blocks ``first`` to ``last``, from pixels to pixels."""
-    buffers = np.empty((count, cut.size), np.uint64)
+    buffers = aligned(count * cut.size, steps).reshape(count, cut.size)
     source, result = buffers[SOURCE], buffers[RESULT]
     for unit in range(first, last):
         load_bits(pixels, shape, unit, cut, beyond, flip, unit > first and unit % cut.blocks != 0, source)

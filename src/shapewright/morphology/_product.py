@@ -19,6 +19,7 @@ from shapewright.boolean import Expression, all_of, any_of, pixel
 from shapewright.boolean._blocks import (
     CHUNK,
     Cut,
+    aligned,
     as_plane_offset,
     as_planes,
     cut,
@@ -31,7 +32,7 @@ from shapewright.boolean._jit import for_each_block, kernel
 from shapewright.boolean.filter import on_gpu
 from shapewright.morphology.elements import Offsets
 
-_THREADED_WORK = 1 << 18  # pixels times offsets; below, starting threads costs more than the work
+_THREADED_WORK = 1 << 22  # pixels times offsets; below, starting threads costs more than the work
 
 
 def soft_erosion(image: Any, offsets: Offsets, outside: float) -> Any:
@@ -97,8 +98,7 @@ def _prepared(offsets: Offsets, planes: tuple[int, int, int, int], margins: int)
 
 @kernel
 def _product(image: Any, out: Any, distances: Any, cut: Cut, outside: float, first: int, last: int) -> None:
-    flat = np.empty(cut.size, image.dtype)
-    result = np.empty(cut.size, image.dtype)
+    flat, result = aligned(cut.size, image), aligned(cut.size, image)
     start, stop = inner_range(cut)
     for unit in range(first, last):
         load_pixels(image, unit, cut, outside, flat)
@@ -106,11 +106,24 @@ def _product(image: Any, out: Any, distances: Any, cut: Cut, outside: float, fir
             at = np.uint64(base)
             for i in range(np.uint64(CHUNK)):
                 result[at + i] = image.dtype.type(1)
-            for distance in distances:
-                source = np.uint64(base + distance)
-                for i in range(np.uint64(CHUNK)):
-                    result[at + i] *= flat[source + i]
+            _multiply(flat, base, distances, result)
         store_pixels(result, unit, cut, out)
+
+
+@kernel
+def _multiply(flat: Any, base: int, distances: Any, result: Any) -> None:
+    """Multiply a chunk of the result by the values at the distances, four at a time."""
+    at = np.uint64(base)
+    fours = distances.size // 4 * 4
+    for k in range(0, fours, 4):
+        a, b = np.uint64(base + distances[k]), np.uint64(base + distances[k + 1])
+        c, d = np.uint64(base + distances[k + 2]), np.uint64(base + distances[k + 3])
+        for i in range(np.uint64(CHUNK)):
+            result[at + i] *= (flat[a + i] * flat[b + i]) * (flat[c + i] * flat[d + i])
+    for k in range(fours, distances.size):
+        a = np.uint64(base + distances[k])
+        for i in range(np.uint64(CHUNK)):
+            result[at + i] *= flat[a + i]
 
 
 @kernel
@@ -124,11 +137,10 @@ def _product_gradient(
     """
     zero, one = image.dtype.type(0), image.dtype.type(1)
     tiny = image.dtype.type(1e-30)  # smaller values count as zeros: dividing by them could overflow
-    flat = np.empty(cut.size, image.dtype)
-    received = np.empty(cut.size, image.dtype)
-    without_zero = np.empty(cut.size, image.dtype)  # gradient times product, where the neighbourhood has no zero
-    with_one_zero = np.empty(cut.size, image.dtype)  # gradient times product of the rest, where it has one
-    total = np.empty(CHUNK, image.dtype)
+    flat, received = aligned(cut.size, image), aligned(cut.size, image)
+    without_zero = aligned(cut.size, image)  # gradient times product, where the neighbourhood has no zero
+    with_one_zero = aligned(cut.size, image)  # gradient times product of the rest, where it has one
+    total = aligned(CHUNK, image)
     start, stop = inner_range(cut)
     beside = cut.margin // 2 * cut.plane + cut.guard // 2
     for unit in range(first, last):
@@ -144,10 +156,7 @@ def _product_gradient(
                 at = np.uint64(base)
                 for i in range(np.uint64(CHUNK)):
                     without_zero[at + i] = received[at + i]
-                for distance in distances:
-                    source = np.uint64(base + distance)
-                    for i in range(np.uint64(CHUNK)):
-                        without_zero[at + i] *= flat[source + i]
+                _multiply(flat, base, distances, without_zero)
         for base in range(start, stop, CHUNK):
             at = np.uint64(base)
             _sum_mirrored(without_zero, base, distances, total)
@@ -205,7 +214,13 @@ def _sum_mirrored(values: Any, base: int, distances: Any, total: Any) -> None:
     """Sum, for a chunk, the values of all neighbourhoods that a pixel is in."""
     for i in range(np.uint64(CHUNK)):
         total[i] = 0
-    for distance in distances:
-        source = np.uint64(base - distance)
+    fours = distances.size // 4 * 4
+    for k in range(0, fours, 4):
+        a, b = np.uint64(base - distances[k]), np.uint64(base - distances[k + 1])
+        c, d = np.uint64(base - distances[k + 2]), np.uint64(base - distances[k + 3])
         for i in range(np.uint64(CHUNK)):
-            total[i] += values[source + i]
+            total[i] += (values[a + i] + values[b + i]) + (values[c + i] + values[d + i])
+    for k in range(fours, distances.size):
+        a = np.uint64(base - distances[k])
+        for i in range(np.uint64(CHUNK)):
+            total[i] += values[a + i]

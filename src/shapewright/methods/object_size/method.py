@@ -93,12 +93,30 @@ class ObjectSizeSegmentation(SegmentationNetwork):
                 f"the size of case {case.id} is that of a volume, but with prepare.spatial_dims 2 the network sees "
                 "slices; train on volumes, or make a case of every slice"
             )
+        self._check_sizes(case, bounds)
         unknown = np.isnan(bounds).any(axis=1)
         if self.task.spatial_dims == self.task.image_dims and UNKNOWN not in case.labels:
             bounds[unknown] = self._mask_sizes(case)[unknown, None]
         if any(size > patch for size, patch in zip(case.labels.shape[::-1], self.task.patch_size[::-1], strict=False)):
             bounds[:, 0] = np.where(np.isnan(bounds[:, 0]), np.nan, 0.0)
         return {SIZES: bounds.ravel()}
+
+    def _check_sizes(self, case: TrainingCase, bounds: NDArray[np.float32]) -> None:
+        """Refuse sizes that no object in the image can have: they are in another unit."""
+        sides = np.multiply(case.labels.shape, case.spacing)
+        largest = {
+            "inscribed": 2 * sides.max(),
+            "inscribed_euclidean": 2 * np.hypot.reduce(sides),
+            "area": sides.prod(),
+        }
+        measure = self.settings.measure
+        for size in bounds[:, 0]:
+            if size > largest[measure]:
+                unit = f"mm{'²³'[len(sides) - 2]}" if measure == "area" else "mm"
+                raise InputError(
+                    f"case {case.id}: an object of size {size:g} does not fit into its image of "
+                    f"{' x '.join(f'{side:g}' for side in sides)} mm; sizes for the measure {measure!r} are in {unit}"
+                )
 
     def _mask_sizes(self, case: TrainingCase) -> NDArray[np.float32]:
         """Return the size of every class but the background in the case's mask."""
