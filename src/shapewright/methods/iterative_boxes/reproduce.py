@@ -65,6 +65,7 @@ NOTES = (
     "kidneys that are not public, with a round chosen on test images; here every round is reported.",
     "Every round starts from the same initial weights and has the same steps and one-cycle rate. Unlabelled and test "
     "images vary more in stain than those with boxes.",
+    "A chain ends where a round would change no label; later rounds then have its scores.",
     "Stage 2 trains on the boxed images with their labels of stage 1 and on the unlabelled ones.",
 )
 
@@ -264,12 +265,24 @@ def evaluate(network: Network, test: tuple[NDArray[np.float32], NDArray[np.int32
 def summarise(results: Mapping[Arm, Mapping[str, float]], seeds: Sequence[int]) -> Reproduction:
     """Return the table and the relations of finished arms."""
     runs: dict[str, list[dict[str, float]]] = {}
-    for scores in results.values():
+    for arm, measured in results.items():
+        scores = _kept(measured, "" if arm.start == "all cues" else f", {arm.start}")
         for name in dict.fromkeys(key.rpartition("/")[0] for key in scores if "/" in key):
             runs.setdefault(name, []).append({column: scores[f"{name}/{column}"] for column in COLUMNS})
     rows = [make_row(name, group, COLUMNS, PAPER.get(name)) for name, group in runs.items()]
     title = "Masks from boxes and unlabelled images (Gupta et al., MIDL 2019)"
     return make_reproduction(title, COLUMNS, rows, relations(runs), NOTES, seeds=seeds, measured=results.values())
+
+
+def _kept(scores: Mapping[str, float], suffix: str) -> dict[str, float]:
+    """Return scores in which rounds after the one that changed nothing, which ends a chain, have those of that one."""
+    kept = dict(scores)
+    for number in range(2, ROUNDS + 1):
+        for column in COLUMNS:
+            before = f"stage 1, round {number - 1}{suffix}/{column}"
+            if before in kept:
+                kept.setdefault(f"stage 1, round {number}{suffix}/{column}", kept[before])
+    return kept
 
 
 def relations(runs: Mapping[str, Runs]) -> Iterator[Relation]:
