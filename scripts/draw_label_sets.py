@@ -1,7 +1,10 @@
-"""Draw the picture of label sets into docs/images: two networks are trained for it.
+"""Draw the pictures of label sets into docs/images: networks are trained for them.
 
-Usage: ``python scripts/draw_label_sets.py``.
+Usage: ``python scripts/draw_label_sets.py [NAME ...]``, by default all.
 """
+
+import sys
+from collections.abc import Mapping
 
 import matplotlib
 
@@ -9,6 +12,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from draw_pictures import save
+from numpy.typing import NDArray
+
+IMAGES = ("T1", "FLAIR")
 
 
 def label_sets() -> None:
@@ -31,17 +37,45 @@ def label_sets() -> None:
         **found,
         "all labels": labels,
     }
+    draw_brains(panels, "label-sets")
+
+
+def modalities() -> None:
+    """Draw a patient, and what networks find with T1 and FLAIR that learnt tissue from T1 of controls."""
+    from shapewright.methods.hetero_modal_joint.reproduce import Arm, build, make_sets, train, without_flair
+    from shapewright.training.study import predict_probabilities
+
+    sets = make_sets(0)
+    images, truth = sets["test patients"]
+    index = int((truth == 4).sum(dim=(1, 2)).argmax())
+    patient = images[index : index + 1]
+    panels = {"T1": patient[0, 0].numpy(), "FLAIR": patient[0, 1].numpy()}
+    for name, objective in (("no consistency", "plain"), ("with consistency", "joint")):
+        arm = Arm(objective)
+        method = build(arm)
+        train(method, arm, sets)
+        panels[f"{name},\nT1 and FLAIR"] = predict_probabilities(method, patient)[0].argmax(0)
+    panels["with consistency,\nT1 alone"] = predict_probabilities(method, without_flair(patient))[0].argmax(0)
+    draw_brains(panels | {"all labels": truth[index].numpy()}, "hetero-modal-joint")
+
+
+def draw_brains(panels: Mapping[str, NDArray[np.generic]], name: str) -> None:
+    """Draw images and label maps side by side."""
     colours = matplotlib.colors.ListedColormap(["#000000", "#3b6ea5", "#8c8c8c", "#f0f0f0", "#ff7f0e"])
     figure, axes = plt.subplots(1, len(panels), figsize=(2.1 * len(panels), 2.7))
-    for axis, (name, panel) in zip(axes, panels.items(), strict=True):
-        if name in ("T1", "FLAIR"):
+    for axis, (title, panel) in zip(axes, panels.items(), strict=True):
+        if title in IMAGES:
             axis.imshow(panel, cmap="gray")
         else:
             axis.imshow(panel, cmap=colours, vmin=0, vmax=4, interpolation="nearest")
-        axis.set_title(name, fontsize=10)
+        axis.set_title(title, fontsize=10)
         axis.set_axis_off()
-    save(figure, "label-sets")
+    save(figure, name)
+
+
+PICTURES = {"label-sets": label_sets, "hetero-modal-joint": modalities}
 
 
 if __name__ == "__main__":
-    label_sets()
+    for chosen in sys.argv[1:] or PICTURES:
+        PICTURES[chosen]()

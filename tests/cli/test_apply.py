@@ -85,6 +85,16 @@ def test_folder_skips_what_exists(tmp_path: Path, pictures: Path, capsys) -> Non
     assert len(list(out.glob("*.tif"))) == 8
 
 
+def test_files_of_a_folder_that_lack_the_label_are_named(tmp_path: Path, capsys) -> None:
+    (tmp_path / "in").mkdir()
+    for name, value in (("a.png", 1), ("b.png", 2)):
+        Image.fromarray(np.full((5, 6), value, np.uint8)).save(tmp_path / "in" / name)
+    assert main(["apply", "fill_holes", str(tmp_path / "in"), str(tmp_path / "out"), "--label", "2"]) == OK
+    assert "warning: 1 of 2 files have no label 2: a.png" in capsys.readouterr().err
+    assert not np.asarray(Image.open(tmp_path / "out" / "a.png")).any()
+    assert np.asarray(Image.open(tmp_path / "out" / "b.png")).all()
+
+
 def test_dicom_series_is_one_image(tmp_path: Path) -> None:
     series, out = write_series(tmp_path / "series", VOLUME), tmp_path / "bright.nii.gz"
     assert main(["apply", "dilation(cross(1))", str(series), str(out), "--threshold", "900"]) == OK
@@ -184,6 +194,7 @@ def test_formats_without_spacing_are_formats() -> None:
         (["invert", "{tmp}/none.nii.gz", "{tmp}/o.nii.gz"], "none.nii.gz does not exist"),
         (["invert", "{labels}", "{labels}"], "labels.nii.gz exists; replace it with --overwrite"),
         (["invert", "{labels}", "{tmp}/o.nii.gz", "--label", "0"], "--label 0 is the background"),
+        (["invert", "{labels}", "{tmp}/o.nii.gz", "--label", "9"], "labels.nii.gz has no label 9; its labels: 1, 2"),
         (["invert", "{labels}", "{tmp}/o.nii.gz", "--spacing", "3,x"], "--spacing must look like 3,1,1"),
         (["dilation(ball(2mm))", "{labels}", "{tmp}/o.nii.gz", "--spacing", "3,1"], "spacing must have 3 positive"),
         (["invert", "{labels}", "{tmp}/o.nii.gz", "--value", "0"], "--value must be a positive whole number"),

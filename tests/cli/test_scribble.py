@@ -165,6 +165,24 @@ def test_the_command_writes_mask_probabilities_and_picture(
     ]
 
 
+@pytest.fixture
+def ringed() -> np.ndarray:
+    """Return strokes on a ring, inside it and outside it."""
+    radius = np.hypot(*(np.mgrid[: SHAPE[0], : SHAPE[1]] - np.array([24, 30])[:, None, None]))
+    return np.where(np.abs(radius - 13) < 2, 1, np.where((radius < 6) | (np.abs(radius - 20) < 1), 2, 0)).astype(
+        np.uint8
+    )
+
+
+def test_the_command_warns_of_strokes_that_one_piece_cannot_satisfy(
+    tmp_path: Path, image: Path, ringed: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = write_as("png colours", tmp_path, ringed)
+    command = ["scribble", str(image), "--scribbles", str(drawn), "-o", str(tmp_path / "m.png"), "--steps", "60"]
+    assert main(command) == 0
+    assert "warning: the mask goes against" in capsys.readouterr().err
+
+
 def test_a_volume_keeps_its_geometry(tmp_path: Path) -> None:
     z, y, x = np.mgrid[:10, :16, :14]
     ball = (z - 5) ** 2 + (y - 8) ** 2 + (x - 7) ** 2 < 16

@@ -68,6 +68,22 @@ def test_a_neuron_is_an_operator_if_and_only_if_its_bias_lies_in_the_interval(ne
     assert activated > 15  # both sides of the equivalence are seen
 
 
+def test_weights_without_any_pattern_agree_with_enumeration_too() -> None:
+    random = np.random.default_rng(5)
+    activated = 0
+    for _ in range(150):
+        weights = random.normal(0.3, 0.6, SIZE) * random.choice([0.02, 1.0], SIZE)
+        low, high = random.uniform(0, 0.3, SIZE), random.uniform(0.7, 1, SIZE)
+        bias = float(random.uniform(-0.3, max(weights.sum(), 0.1)))
+        truths = [(o, e) for o in OPERATORS for e in ELEMENTS if is_operator(o, e, weights, bias, low, high)]
+        found = activated_operator(weights, bias, low, high)
+        assert (found is not None) == bool(truths)
+        if found is not None:
+            assert any(o == found.operator and np.array_equal(e, found.element) for o, e in truths)
+        activated += len(truths)
+    assert activated > 15
+
+
 def test_the_interval_is_closed_below_and_open_above() -> None:
     weights, element = np.array([1.0, 0.5, 0.25, 0.0]), np.array([True, False, False, False])
     assert activation_interval("dilation", weights, element) == (0.75, 1.0)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from shapewright.errors import InputError
-from shapewright.losses import JaccardLoss, LabelSpace, modality_consistency, soft_jaccard
+from shapewright.losses import DiceLoss, JaccardLoss, LabelSpace, MarginalDiceLoss, modality_consistency, soft_jaccard
 from shapewright.losses.jaccard import FORMS
 
 SPACE = LabelSpace.union({"controls": {n: n for n in ("background", "grey", "white")}, "patients": {"WMH": "lesion"}})
@@ -111,6 +111,18 @@ def test_a_lesion_set_says_nothing_about_tissue() -> None:
     truth = (labels == LESION)[:, None].double()
     expected = (soft_jaccard(lesion, truth) + soft_jaccard(1 - lesion, 1 - truth))[:, 0] / 2
     torch.testing.assert_close(loss(logits, labels), expected)
+
+
+def test_certain_background_counts_where_it_is_told_apart() -> None:
+    logits, labels = random_logits(), random_labels(0, 3)
+    labels = torch.tensor([0, LESION, OTHER])[labels]  # air outside the head is certain
+    told = labels != OTHER
+    expected = soft_jaccard((logits.softmax(1)[:, 0] * told)[:, None], (labels == 0)[:, None].double())[:, 0]
+    loss = JaccardLoss(SPACE.sets, channels=[0], reduction="none")
+    torch.testing.assert_close(loss(logits, labels), expected)
+    dice = MarginalDiceLoss(SPACE.sets, reduction="none")(logits, labels)[:, 0]
+    expected = DiceLoss(channels=[0], reduction="none")(logits, labels * told, mask=told)[:, 0]
+    torch.testing.assert_close(dice, expected)
 
 
 def test_a_class_left_out_does_not_matter_as_target() -> None:

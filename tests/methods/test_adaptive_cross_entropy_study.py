@@ -12,6 +12,7 @@ from shapewright.methods.adaptive_cross_entropy.reproduce import (
     FALSE,
     TISSUES,
     Arm,
+    BalancedPatches,
     known_labels,
     make_sets,
     overwrite,
@@ -21,7 +22,6 @@ from shapewright.methods.adaptive_cross_entropy.reproduce import (
     study,
     train_arm,
 )
-from shapewright.training.study import BalancedPatches
 
 
 def test_an_arm_is_told_no_more_than_its_data_set_says() -> None:
@@ -55,12 +55,12 @@ def test_patches_are_centred_on_every_label_equally_often() -> None:
     torch.manual_seed(0)
     images, labels = torch.zeros(3, 1, 80, 80), torch.zeros(3, 80, 80, dtype=torch.long)
     labels[0, 40, 40], labels[1, 30:50, 30:50] = 1, 2
-    patches = BalancedPatches(images, labels, labels, size=32)
+    patches = BalancedPatches(images, labels, labels)
     _, drawn = patches.draw(600)
     single = (drawn == 1).flatten(1).any(1).float().mean()  # seen from its own centre, and by chance from the others
     assert drawn.shape == (600, 32, 32)
     assert 1 / 3 - 0.06 < single < 1 / 3 + 0.08
-    _, drawn = BalancedPatches(images, labels, labels, size=32, by_image=True).draw(600)
+    _, drawn = BalancedPatches(images, labels, labels, by_image=True).draw(600)
     assert abs(float((drawn > 0).flatten(1).any(1).float().mean()) - 0.5) < 0.2
 
 

@@ -72,6 +72,13 @@ def test_consistency_counts_from_the_stated_step() -> None:
     assert after.logs["loss/consistency"] > 0
 
 
+def test_consistency_counts_from_the_middle_of_a_run_by_default() -> None:
+    made = method()
+    batch = batch_of(made, "patient")
+    weights = [made.step(batch, at(step)).logs["weight/consistency"] for step in (0, 499, 500, 999)]
+    assert weights == [0, 0, 1, 1]
+
+
 @pytest.mark.parametrize("form", ["l1", "tanimoto"])
 def test_the_objective_is_the_papers(form: str) -> None:
     made = method(warmup_steps=0, form=form)

@@ -20,12 +20,12 @@ from shapewright.methods.hetero_modal_joint.reproduce import (
     TISSUES,
     Arm,
     build,
+    known_labels,
     label_space,
     make_sets,
     relations,
     reproduce,
     scores,
-    source,
     study,
     train_arm,
     unknown_classes,
@@ -40,8 +40,8 @@ def test_an_arm_is_told_no_more_than_its_data_set_says() -> None:
     assert sets["controls"][0][:, 1].isnan().all()
     for objective, values in {"joint": {LESION, OTHER}, "naive": {0, LESION}, "oracle": {0, 1, 2, 3, LESION}}.items():
         arm = Arm(objective)
-        assert set(source(arm, "patients", *sets["patients"]).labels.unique().tolist()) == values
-        assert torch.equal(source(arm, "controls", *sets["controls"]).labels, sets["controls"][1])
+        assert set(known_labels(arm, "patients", sets["patients"][1]).unique().tolist()) == values
+        assert torch.equal(known_labels(arm, "controls", sets["controls"][1]), sets["controls"][1])
         expected = [1, 1, 1, 1, 0] if objective == "joint" else [0] * 5
         assert unknown_classes(arm, "patients")[0].tolist() == expected
 

@@ -208,6 +208,45 @@ def test_a_frame_holds_the_strokes_and_its_values_go_back() -> None:
     assert back[0, 69] == back[36, 33]  # outside: the nearest value
 
 
+def test_only_sides_inside_the_image_are_the_frames_border() -> None:
+    strokes = np.zeros((60, 200), bool)
+    strokes[10:50, 90:110] = True
+    border = Frame.around(strokes).border(strokes.shape)
+    assert border[:, 0].all()
+    assert border[:, -1].all()
+    assert not border[0, 1:-1].any()  # rows 0 and 59 belong to the frame
+    assert not border[-1, 1:-1].any()
+
+
+def test_an_object_does_not_leak_through_a_gap_between_strokes() -> None:
+    mask = np.hypot(*np.mgrid[-1:1:120j, -1:1:120j]) < 0.25
+    scribbles = np.zeros(mask.shape, np.uint8)
+    scribbles[58:62, 55:65] = 1
+    scribbles[40:80, 38:41], scribbles[38:41, 40:80] = 2, 2  # half of a frame, nothing on the other side
+    faint = (0.05 * mask + np.random.default_rng(0).normal(0, 0.02, mask.shape)).astype(np.float32)
+    taught = teach(faint[None], scribbles == 1, scribbles == 2) > 0.5
+    assert taught.sum() < 3 * mask.sum()
+    assert not taught[:, -1].any()
+
+
+def test_strokes_that_no_single_piece_satisfies_are_named() -> None:
+    y, x = np.mgrid[:60, :60]
+    radius = np.hypot(y - 30, x - 30)
+    ring = (radius < 20) & (radius > 10)
+    scribbles = np.where((radius > 14) & (radius < 17), 1, np.where((radius < 6) | (radius > 26), 2, 0)).astype(
+        np.uint8
+    )
+    scribbles[radius > 28] = 0
+    fit = fit_scribbles(picture(ring), scribbles, settings=QUICK)
+    assert max(fit.missed.values()) > 0.1
+    assert "may fit no single piece without holes" in fit.warning
+    assert " strokes (about pixel " in fit.warning
+    scribbles[radius < 6] = 1  # filled, it is one piece
+    fit = fit_scribbles(picture(radius < 20), scribbles, settings=QUICK)
+    assert max(fit.missed.values()) < 0.02
+    assert fit.warning == ""
+
+
 def test_grey_levels_separate_colours_that_are_equally_bright() -> None:
     mask = bean()
     red = np.stack([mask, ~mask]).astype(np.float32)

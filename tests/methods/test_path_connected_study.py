@@ -1,11 +1,10 @@
 """The study of the paper's table: which arms, what is remembered, and what counts as holding."""
 
-from pathlib import Path
-
 import pytest
 
-from shapewright.errors import InputError
+from shapewright.methods.path_connected import census
 from shapewright.methods.path_connected import reproduce as study
+from shapewright.methods.path_connected.census import Census, censuses, take
 
 
 def scores(human: float, pieces: float = 1.0) -> dict[str, float]:
@@ -19,7 +18,20 @@ def finished(better: float = 0.05) -> dict[study.Arm, dict[str, float]]:
     }
 
 
-COUNTS = {"affine broken": 90.0, "affine most": 4.0, "box broken": 0.0, "box most": 1.0, "count": 200.0, "seconds": 2.0}
+def counted(box: float = 0.0, affine: float = 9.0) -> dict[Census, dict[str, float]]:
+    return {
+        part: {
+            "broken": box if part.flow == "box" else affine,
+            "most": 4.0,
+            "finer": 0.0,
+            "count": 50.0,
+            "seconds": 1.0,
+        }
+        for part in censuses(quick=False)
+    }
+
+
+COUNTS = counted()
 
 
 def test_the_table_has_the_papers_figures_and_every_relation_holds_where_all_is_better() -> None:
@@ -28,7 +40,7 @@ def test_the_table_has_the_papers_figures_and_every_relation_holds_where_all_is_
     assert len(result.rows) == 8
     assert result.rows[0].ours[study.HUMAN] == [0.7, 0.71]
     assert all(relation.holds for relation in result.relations)
-    assert result.seconds == 18.0
+    assert result.seconds == 16.0 + len(COUNTS)
 
 
 def test_relations_fail_where_they_do_not_hold() -> None:
@@ -38,27 +50,31 @@ def test_relations_fail_where_they_do_not_hold() -> None:
     broken[study.Arm("box", "walks", 0)] = scores(0.8, pieces=0.75)
     names = {relation.name: relation.holds for relation in study.summarise(broken, COUNTS, [0, 1]).relations}
     assert not names["one piece, fits"]
-    counts = COUNTS | {"box broken": 1.0, "affine broken": 0.0}
-    names = {relation.name: relation.holds for relation in study.summarise(finished(), counts, [0, 1]).relations}
+    names = {r.name: r.holds for r in study.summarise(finished(), counted(1.0, 0.0), [0, 1]).relations}
     assert not names["one piece, random weights"]
+    assert not names["one piece, fits on a fine grid"]
     assert not names["the paper's construction"]
 
 
-def test_finished_arms_are_remembered_and_those_of_another_study_refused(tmp_path: Path) -> None:
-    file, calls = tmp_path / "arm.json", []
-
-    def compute() -> dict[str, float]:
-        calls.append(1)
-        return {"value": 0.5}
-
-    for _ in range(2):
-        assert study._remembered(file, {"seed": 0}, compute)["value"] == 0.5
-    assert len(calls) == 1
-    with pytest.raises(InputError, match="belongs to other images or settings"):
-        study._remembered(file, {"seed": 1}, compute)
+def test_random_regions_of_the_box_are_whole_and_the_papers_are_not() -> None:
+    assert take(Census("random", "box", 2, 64, 0, 4)) == {"broken": 0, "most": 1, "finer": 0, "count": 4}
+    assert take(Census("random", "box", 3, 16, 0, 2))["broken"] == 0
+    affine = take(Census("random", "affine", 2, 64, 0, 10))
+    assert affine["broken"] > 0
+    assert affine["most"] > 1
 
 
-def test_random_regions_of_the_box_are_whole() -> None:
-    counts = study.random_regions(6)
-    assert counts["box broken"] == 0
-    assert counts["box most"] == 1
+@pytest.mark.parametrize(("dims", "grid"), [(2, 96), (3, 24)])
+def test_fitted_regions_are_counted(dims: int, grid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(census, "FIT_STEPS", 5)
+    counts = take(Census("fitted", "box", dims, grid, 0, 1))
+    assert counts["broken"] == 0
+    assert counts["count"] == 1
+
+
+def test_five_hundred_random_and_fifty_fitted_regions() -> None:
+    plan = [c for c in censuses(quick=False) if c.flow == "box"]
+    assert sum(c.count for c in plan if c.kind == "random") == 500
+    assert sum(c.count for c in plan if c.kind == "fitted") == 50
+    seeds = [(c.kind, c.dims, seed) for c in plan for seed in range(c.first, c.first + c.count)]
+    assert len(set(seeds)) == len(seeds)

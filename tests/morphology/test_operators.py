@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from shapewright.boolean import PackedImage, pack
+from shapewright.boolean import Filter, PackedImage, pack, pixel
 from shapewright.boolean._soft import evaluate_with_torch
 from shapewright.errors import InputError
 from shapewright.morphology import (
@@ -22,6 +24,8 @@ from shapewright.morphology import (
     hit_or_miss,
     line,
     opening,
+    simple_points,
+    skeletonize,
     white_tophat,
 )
 from shapewright.morphology._product import conjunction
@@ -292,9 +296,20 @@ def test_operator_is_registered_for_tracing():
     torch.library.opcheck(_torch_operators._forward, (image, [0, 0, 0, 1], 2, 0.0))
 
 
-def test_second_derivatives_are_refused():
+@pytest.mark.parametrize(
+    "operator",
+    [
+        *(partial(operator, footprint=ball(1)) for operator in (erosion, dilation, opening, closing, gradient)),
+        *(partial(operator, footprint=ball(1)) for operator in (white_tophat, black_tophat)),
+        partial(hit_or_miss, foreground=ball(1)),
+        partial(skeletonize, iterations=1),
+        simple_points,
+        Filter(pixel(0, 0) & ~pixel(0, 1)),
+    ],
+)
+def test_second_derivatives_are_refused(operator):
     image = torch.rand(4, 5, requires_grad=True)
-    (first,) = torch.autograd.grad(erosion(image, ball(1)).sum(), image, create_graph=True)
+    (first,) = torch.autograd.grad(operator(image).sum(), image, create_graph=True)
     with pytest.raises(NotImplementedError, match="first derivatives only"):
         first.sum().backward()
 
@@ -302,7 +317,7 @@ def test_second_derivatives_are_refused():
 def test_result_does_not_depend_on_the_number_of_threads(monkeypatch):
     rng = np.random.default_rng(8)
     image = rng.random((1500, 2000)) < 0.5
-    soft = torch.rand(3, 200, 300, requires_grad=True)
+    soft = torch.rand(3, 400, 300, requires_grad=True)
     results = []
     for threads in (1, 2, 5):
         monkeypatch.setattr("shapewright.boolean._jit.thread_count", lambda count=threads: count)
@@ -330,6 +345,18 @@ def test_wrong_input_is_explained(image, footprint, message):
         dilation(image, footprint)
     with pytest.raises(InputError, match="must be a number"):
         opening(image, footprint, iterations=None)
+
+
+@pytest.mark.parametrize("iterations", [True, False, 0, -1, 1.0, "2"])
+@pytest.mark.parametrize("dtype", [bool, float])
+def test_a_number_of_iterations_is_a_positive_integer(iterations: object, dtype: type) -> None:
+    image = np.zeros((5, 6), dtype)
+    for operator in (erosion, dilation, opening, closing):
+        with pytest.raises(InputError, match="iterations must be a positive integer"):
+            operator(image, ball(1), iterations=iterations)
+    for other in (skeletonize, Filter(pixel(0, 0))):
+        with pytest.raises(InputError, match="iterations must be a positive integer"):
+            other(image, iterations=iterations)
 
 
 @pytest.mark.parametrize("bad", [[[0, 1], [1, 0]], "mask.png", 3])

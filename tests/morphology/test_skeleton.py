@@ -8,7 +8,7 @@ from skimage.measure import euler_number
 
 from shapewright.boolean import pack
 from shapewright.errors import InputError
-from shapewright.morphology import homotopic_thinning, simple_points, skeletonize, thin
+from shapewright.morphology import _soft_skeleton, homotopic_thinning, simple_points, skeletonize, thin
 from shapewright.morphology.simple import lookup_tables, simple_diagram
 
 
@@ -198,6 +198,24 @@ def test_soft_skeleton_has_finite_gradients_at_zero_and_one(dtype):
     assert result.dtype == dtype
     result.sum().backward()
     assert torch.isfinite(image.grad).all()
+
+
+@pytest.mark.parametrize("shape", [(200, 300), (3, 20, 30), (30, 33, 40)])
+def test_soft_skeleton_does_not_depend_on_the_number_of_threads(shape, monkeypatch):
+    monkeypatch.setattr(_soft_skeleton, "_BLOCK", 1)  # many blocks
+    monkeypatch.setattr(_soft_skeleton, "_THREADED_GATES", 0)
+    _soft_skeleton._rules.cache_clear()
+    image = torch.from_numpy(np.random.default_rng(1).random(shape)).requires_grad_()
+    results = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr("shapewright.boolean._jit.thread_count", lambda count=threads: count)
+        monkeypatch.setattr(_soft_skeleton, "thread_count", lambda count=threads: count)
+        skeleton = skeletonize(image, iterations=2, spatial_dims=3 if shape[0] == 30 else 2)
+        results.append((skeleton.detach(), *torch.autograd.grad(skeleton.square().sum(), image)))
+    _soft_skeleton._rules.cache_clear()
+    for skeleton, slope in results[1:]:
+        assert torch.equal(skeleton, results[0][0])
+        assert torch.equal(slope, results[0][1])
 
 
 def test_soft_skeleton_is_registered_for_tracing():

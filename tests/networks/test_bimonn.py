@@ -1,8 +1,11 @@
 """Networks built by hand become the programs they were built from, exactly."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from shapewright.errors import InputError
 from shapewright.layers import BiSEL
@@ -125,6 +128,53 @@ def test_where_all_neurons_are_activated_program_and_network_agree_on_every_pixe
         np.testing.assert_array_equal(program(image), floating)
     else:
         assert any(neuron.distance > 0 for neuron in program.neurons if not neuron.exact)
+
+
+def all_sets_layer(random: np.random.Generator, erosion: bool) -> tuple[BiSEL, list[np.ndarray]]:
+    """Return a layer with a neuron for every set of a 3 x 3 support: random weights and biases within the interval."""
+    sets = [np.array(bits).reshape(3, 3) for bits in itertools.product((False, True), repeat=9) if any(bits)]
+    layer = BiSEL(1, len(sets), kernel_size=3)
+    elements = np.stack(sets)
+    weights = np.where(elements, random.uniform(1, 1.1, elements.shape), random.uniform(0.001, 0.05, elements.shape))
+    least = np.where(elements, weights, np.inf).min(axis=(1, 2))
+    inside, total = (weights * elements).sum(axis=(1, 2)), weights.sum(axis=(1, 2))
+    lower, upper = (total - least, inside) if erosion else (total - inside, least)
+    biases = lower + random.uniform(0.1, 0.9, len(sets)) * (upper - lower)
+    biases = np.maximum(biases, 0.55)  # effective biases exceed one half
+    layer.bise._assign(slice(None), torch.from_numpy(weights[:, None]), torch.from_numpy(biases))
+    with torch.no_grad():
+        layer.bise.scale.fill_(40.0)
+    for unit in range(len(sets)):
+        layer.lui.set_operator(unit, "union")
+    return layer, sets
+
+
+def test_every_set_of_a_small_support_is_recovered_and_its_operators_are_adjoint_and_dual() -> None:
+    random = np.random.default_rng(10)
+    programs = {}
+    for erodes in (False, True):
+        layer, sets = all_sets_layer(random, erodes)
+        programs[erodes] = binarize(layer)
+        assert programs[erodes].exact
+        image = random.random((14, 15)) < 0.5
+        found = programs[erodes](image[None])
+        floating = layer(torch.from_numpy(image[None, None]).float())[0] > 0.5
+        np.testing.assert_array_equal(found, floating.numpy())
+        function = ndimage.binary_erosion if erodes else ndimage.binary_dilation
+        for element, result in zip(sets, found, strict=True):
+            seen = element[::-1, ::-1] if erodes else element  # weights of an erosion are mirrored
+            np.testing.assert_array_equal(result, function(image, seen))
+    dilate, erode = programs[False], programs[True]
+    inner = (slice(2, -2), slice(2, -2))  # erosions see 0 outside, adjunction and duality need 1
+    keys = {element.tobytes(): index for index, element in enumerate(sets)}
+    mirrored = [keys[element[::-1, ::-1].tobytes()] for element in sets]
+    image = random.random((14, 15)) < 0.5
+    dilated, eroded = dilate(image[None]), erode(image[None])
+    complements = dilate(~image[None])
+    for k, m in enumerate(mirrored):  # neuron k of one erodes by the mirror of the set that neuron k of the other has
+        assert (image <= erode(dilated[k][None])[m])[inner].all()  # x <= erosion(dilation(x))
+        assert (dilate(eroded[m][None])[k] <= image)[inner].all()  # dilation(erosion(x)) <= x
+        np.testing.assert_array_equal(eroded[k][inner], ~complements[k][inner])
 
 
 def test_a_vague_network_is_approximated_and_says_so() -> None:

@@ -74,6 +74,48 @@ def test_the_flow_is_a_bijection_of_the_box_that_keeps_its_faces(dims: int, stre
 
 
 @pytest.mark.parametrize("dims", [2, 3])
+def test_a_part_of_the_box_is_enlarged_at_first(dims: int) -> None:
+    torch.manual_seed(0)
+    flow = BoxFlow(dims)
+    low, high = torch.tensor([0.2, 0.5, 0.0])[:dims], torch.tensor([0.3, 0.8, 0.4])[:dims]
+    flow.magnify(low, high)
+    points = torch.cat([torch.rand(2000, dims), faces(torch.rand(50, dims))])
+    with torch.no_grad():
+        there = flow(points)
+        assert float((flow.inverse(there) - points).abs().max()) < 1e-5
+        corners = flow(torch.stack([low, high]))
+    assert float((corners[1] - corners[0]).min()) > 0.6
+    for value in (0.0, 1.0):
+        assert bool((there[points == value] == value).all())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_only_what_differs_from_place_to_place_counts_as_bending(dims: int) -> None:
+    torch.manual_seed(0)
+    flow, points = BoxFlow(dims), torch.rand(50, dims)
+    assert float(flow.bending(points).detach()) > 0
+    with torch.no_grad():
+        for network in flow.knots:
+            network[-1].weight.zero_()  # type: ignore[index,union-attr]
+    flow.magnify(torch.full((dims,), 0.3), torch.full((dims,), 0.6))
+    assert float(flow.bending(points).detach()) < 1e-10
+
+
+@pytest.mark.parametrize("flow", ["box", "affine", "none"])
+def test_a_region_starts_as_the_ellipse_it_is_given(flow: str) -> None:
+    region = ConnectedRegion(2, flow=flow, seed=1)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for parameter in region.convex.parameters():
+            parameter.zero_()
+    covariance = torch.tensor([[[0.002, 0.001], [0.001, 0.0015]]])
+    region.place(torch.tensor([[0.3, 0.6]]), covariance, frame=torch.tensor([[0.15, 0.45], [0.45, 0.75]]))
+    grid = (np.stack(np.meshgrid(*[np.arange(200)] * 2, indexing="ij"), -1) + 0.5) / 200 - [0.3, 0.6]
+    wanted = np.einsum("yxi,ij,yxj->yx", grid, np.linalg.inv(4 * covariance[0].numpy()), grid) <= 1
+    found = region.mask((200, 200))
+    assert (found & wanted).sum() / (found | wanted).sum() > 0.85
+
+
+@pytest.mark.parametrize("dims", [2, 3])
 def test_the_flow_keeps_orientation_and_is_continuously_differentiable(dims: int) -> None:
     torch.manual_seed(0)
     flow = BoxFlow(dims).double()
@@ -161,8 +203,8 @@ def test_a_raster_that_is_too_coarse_is_repaired() -> None:
             wave = 0.2 * torch.sin(25 * points[:, 1])
             return torch.stack([(points[:, 0] - 0.5) / 8 + 0.5 - wave, points[:, 1]], -1)
 
-    region.flow = Bent()
     region.place(torch.tensor([[0.5, 0.5]]), 0.022 * torch.eye(2)[None])
+    region.flow = Bent()
     with torch.no_grad():
         for parameter in region.convex.parameters():
             parameter.zero_()

@@ -308,18 +308,25 @@ def exact_on_gpu(expression: Expression, image: Any, spatial_dims: int, outside:
     return _triton.run_exact(expression, image.bool(), spatial_dims, outside, iterations)
 
 
+def check_iterations(iterations: int | None) -> None:
+    """Raise unless a number of repetitions is a positive integer or None; True and False are none."""
+    if iterations is None:
+        return
+    if isinstance(iterations, bool | np.bool_) or not isinstance(iterations, int | np.integer) or iterations < 1:
+        raise InputError(
+            f"iterations must be a positive integer, or None for until nothing changes; got {iterations!r}"
+        )
+
+
 def repeat(step: Callable[[Any], Any], image: Any, iterations: int | None) -> Any:
     """Apply a step ``iterations`` times, or until nothing changes."""
+    check_iterations(iterations)
     if iterations is None:
         for _ in range(max(1, sum(image.shape))):
             before, image = image, step(image)
             if _unchanged(before, image):
                 break
         return image
-    if isinstance(iterations, bool) or not isinstance(iterations, int | np.integer) or iterations < 1:
-        raise InputError(
-            f"iterations must be a positive integer, or None for until nothing changes; got {iterations!r}"
-        )
     for _ in range(iterations):
         image = step(image)
     return image

@@ -112,22 +112,35 @@ def _apply_to_folder(pipeline: Any, files: Sequence[Path], out: Path, options: a
     if twice:
         raise InputError(f"{twice[0]} and {twice[1]} would have one result; use --format, or move one of them")
     out.mkdir(parents=True, exist_ok=True)
+    lacking = []
     for file, target in track(list(zip(files, targets, strict=True)), "applying"):
         if options.overwrite or not target.exists():
-            _apply_to_file(pipeline, file, target, options)
+            has_label = _apply_to_file(pipeline, file, target, options, in_folder=True)
+            lacking += [] if has_label else [file.name]
+    if lacking:
+        names = ", ".join(lacking[:5]) + (" ..." if len(lacking) > 5 else "")
+        sys.stderr.write(f"warning: {len(lacking)} of {len(files)} files have no label {options.label}: {names}\n")
     return targets
 
 
-def _apply_to_file(pipeline: Any, source: Path, target: Path, options: argparse.Namespace) -> None:
+def _apply_to_file(
+    pipeline: Any, source: Path, target: Path, options: argparse.Namespace, *, in_folder: bool = False
+) -> bool:
+    """Write the result for a file; say whether it has the label, without which a file of its own is refused."""
     from shapewright.data import read_image, read_labels, write_labels
     from shapewright.data.formats import suffix_of
 
     image = read_labels(source) if options.threshold is None else read_image(source)
     if image.channels != 1:
         raise InputError(f"{source} has {image.channels} channels; --threshold needs an image with one")
+    has_label = options.label is None or bool((image.array == options.label).any())
+    if not has_label and not in_folder:
+        there = ", ".join(str(label) for label in np.unique(image.array)[:10] if label) or "none"
+        raise InputError(f"{source} has no label {options.label}; its labels: {there}")
     known = None if suffix_of(source) in WITHOUT_SPACING else image.spacing
     result = _run(pipeline, image.array[0], source, _spacing(pipeline, known, source, options), options)
     write_labels(target, _as_labels(result, options), like=image)
+    return has_label
 
 
 def _apply_to_zarr(pipeline: Any, source: Path, target: Path, options: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """``shapewright scribble``: from strokes on one image to a mask in one piece."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,8 @@ def main(argv: Sequence[str]) -> int:
         fit = fit_scribbles(image.array, strokes, seed=options.seed, settings=settings)
     except InputError as error:
         raise InputError(f"{options.image} with {options.scribbles}: {error}") from error
+    if fit.warning:
+        sys.stderr.write(f"warning: {fit.warning}\n")
     say(*(str(path) for path in write_results(out, image, strokes, fit)))
     return OK
 

@@ -24,11 +24,14 @@ from shapewright.morphology.operators import (
     opening,
     white_tophat,
 )
+from shapewright.morphology.program import Node, Program
 from shapewright.morphology.simple import simple_points
 from shapewright.morphology.skeleton import homotopic_thinning, skeletonize, thin
 
 __all__ = [
+    "Node",
     "PackedImage",
+    "Program",
     "area_opening",
     "ball",
     "black_tophat",

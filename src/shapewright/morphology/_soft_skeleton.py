@@ -7,14 +7,17 @@ On 0 and 1 that is the binary thinning.
 Pixels are stored by subfield, so that each step works on long ranges; a neighbour of a subfield's pixel lies at a
 constant distance in another subfield's range. The gradient needs one image per iteration: a pixel changes once in an
 iteration, so the states between its steps are put together from the images before and after.
+
+Threads share the images, or where those are fewer the blocks of a range. Gradients reach into the neighbouring blocks:
+every other block is done first, so that no two threads write to one place, and sums have one order.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +26,15 @@ from numpy.typing import NDArray
 from shapewright.arrays import is_tensor
 from shapewright.boolean import Expression, Filter, all_of, at_least, pixel
 from shapewright.boolean._blocks import CHUNK, aligned
-from shapewright.boolean._jit import for_each_block, kernel
+from shapewright.boolean._jit import for_each_block, kernel, thread_count
 from shapewright.boolean._machine import polynomial, pull_back
 from shapewright.boolean._program import program
 from shapewright.morphology.simple import simple_expression
 
 Floats = NDArray[Any]
+
+_BLOCK = 1 << 13  # items; smaller blocks would cost more to hand out than they take
+_THREADED_GATES = 1 << 22  # pixels of a subfield times gates; below, starting threads costs more than the work
 
 
 class Rule(NamedTuple):
@@ -49,6 +55,8 @@ class Rules(NamedTuple):
     starts: NDArray[np.int64]  # first item of every subfield's range
     length: int  # items in a range, a multiple of the chunk
     size: int  # items in a buffer
+    block: int  # items in a block of a range, more than neighbours of its two ends are apart
+    blocks: int  # blocks in a range
 
 
 def soft_skeleton(image: Any, spatial_dims: int, iterations: int) -> Any:
@@ -66,7 +74,16 @@ def forward(image: Floats, spatial_dims: int, iterations: int) -> tuple[Floats, 
     volumes, rules = _prepared(image, spatial_dims, reuse_slots=True)
     history = np.zeros((len(volumes), iterations + 1, rules.size), image.dtype)
     _by_subfield(volumes, history[:, 0], rules, into_ranges=True)
-    for_each_block(lambda first, last: _thin(history, rules, first, last), len(volumes))
+
+    def thin(first: int, last: int, threads: int | None) -> None:
+        part = history[first:last]
+        for iteration in range(iterations):
+            part[:, iteration + 1] = part[:, iteration]
+            for field in range(len(rules.starts)):
+                step = partial(_thin_field, part, rules, iteration, field)
+                for_each_block(step, len(part) * rules.blocks, threads)
+
+    _on_threads(thin, len(volumes), rules)
     out = np.empty_like(volumes)
     _by_subfield(out, history[:, -1], rules, into_ranges=False)
     return out.reshape(image.shape), history
@@ -77,10 +94,32 @@ def backward(upstream: Floats, history: Floats, spatial_dims: int) -> Floats:
     volumes, rules = _prepared(upstream, spatial_dims, reuse_slots=False)
     received = np.zeros((len(volumes), rules.size), upstream.dtype)
     _by_subfield(volumes, received, rules, into_ranges=True)
-    for_each_block(lambda first, last: _thin_backwards(history, received, rules, first, last), len(volumes))
+
+    def thin_backwards(first: int, last: int, threads: int | None) -> None:
+        gradient, part = received[first:last], history[first:last]
+        seed = np.zeros_like(gradient)  # the gradients of the candidates
+        fields = range(len(rules.starts))
+        for iteration in reversed(range(history.shape[1] - 1)):
+            state = part[:, iteration + 1].copy()
+            for field, odd in itertools.product(reversed(fields), (0, 1)):
+                step = partial(_thin_field_backwards, part, state, gradient, seed, rules, iteration, field, odd)
+                for_each_block(step, len(part) * ((rules.blocks + 1 - odd) // 2), threads)
+            for field, odd in itertools.product(fields, (0, 1)):
+                step = partial(_candidates_backwards, part, gradient, seed, rules, iteration, field, odd)
+                for_each_block(step, len(part) * ((rules.blocks + 1 - odd) // 2), threads)
+
+    _on_threads(thin_backwards, len(volumes), rules)
     out = np.empty_like(volumes)
     _by_subfield(out, received, rules, into_ranges=False)
     return out.reshape(upstream.shape)
+
+
+def _on_threads(run: Callable[[int, int, int | None], None], images: int, rules: Rules) -> None:
+    """Run on ranges of images, one thread each, or where they are few and large on all with all threads."""
+    if images < thread_count() and rules.length * len(rules.simple.gates) > _THREADED_GATES:
+        run(0, images, None)
+    else:
+        for_each_block(lambda first, last: run(first, last, 1), images)
 
 
 def history_shape(shape: Sequence[int], spatial_dims: int) -> tuple[int, int]:
@@ -138,7 +177,10 @@ def _rules(shape: tuple[int, ...], reuse_slots: bool) -> Rules:
                 table[number, k] = starts[other] - starts[number] + flat
         return Rule(of.gates, of.slots, of.gradients, of.places, table)
 
-    return Rules(rule(_candidate(dims)), rule(simple_expression(dims)), starts, length, size)
+    apart = 2 * sum(strides) + CHUNK
+    block = (max(apart, _BLOCK) + CHUNK - 1) // CHUNK * CHUNK
+    blocks = (length + block - 1) // block
+    return Rules(rule(_candidate(dims)), rule(simple_expression(dims)), starts, length, size, block, blocks)
 
 
 @lru_cache(maxsize=2)
@@ -160,75 +202,112 @@ def _any(values: Any, base: int) -> bool:
 
 
 @kernel
-def _thin(history: Any, rules: Rules, first: int, last: int) -> None:
-    """Fill the history of the images ``first`` to ``last``, each iteration from the image before it."""
+def _range_of(rules: Rules, field: int, block: int) -> tuple[int, int]:
+    """Return the items of a block of a subfield's range."""
+    start = rules.starts[field] + block * rules.block
+    return start, min(start + rules.block, rules.starts[field] + rules.length)
+
+
+@kernel
+def _thin_field(history: Any, rules: Rules, iteration: int, field: int, first: int, last: int) -> None:
+    """Thin the pixels of a subfield, in the blocks ``first`` to ``last`` of all images."""
     values = aligned(max(rules.candidate.slots, rules.simple.slots) * CHUNK, history)
     of_candidate = np.uint64(rules.candidate.gates[-1, 1] * CHUNK)
     of_simple = np.uint64(rules.simple.gates[-1, 1] * CHUNK)
     share = np.empty(CHUNK, history.dtype)
-    for image in range(first, last):
-        for iteration in range(history.shape[1] - 1):
-            before, state = history[image, iteration], history[image, iteration + 1]
-            for i in range(rules.size):
-                state[i] = before[i]
-            for field in range(rules.starts.size):
-                for base in range(rules.starts[field], rules.starts[field] + rules.length, CHUNK):
-                    if not _any(before, base):
-                        continue
-                    at = np.uint64(base)
-                    polynomial(before, base, rules.candidate.gates, rules.candidate.distances[field], values)
-                    for i in range(np.uint64(CHUNK)):
-                        share[i] = before[at + i] * values[of_candidate + i]
-                    if _any(share, 0):
-                        polynomial(state, base, rules.simple.gates, rules.simple.distances[field], values)
-                        for i in range(np.uint64(CHUNK)):
-                            state[at + i] -= share[i] * values[of_simple + i]
+    for unit in range(first, last):
+        image = unit // rules.blocks
+        before, state = history[image, iteration], history[image, iteration + 1]
+        start, stop = _range_of(rules, field, unit % rules.blocks)
+        for base in range(start, stop, CHUNK):
+            if not _any(before, base):
+                continue
+            at = np.uint64(base)
+            polynomial(before, base, rules.candidate.gates, rules.candidate.distances[field], values)
+            for i in range(np.uint64(CHUNK)):
+                share[i] = before[at + i] * values[of_candidate + i]
+            if _any(share, 0):
+                polynomial(state, base, rules.simple.gates, rules.simple.distances[field], values)
+                for i in range(np.uint64(CHUNK)):
+                    state[at + i] -= share[i] * values[of_simple + i]
 
 
 @kernel
-def _thin_backwards(history: Any, received: Any, rules: Rules, first: int, last: int) -> None:
-    """Turn the gradients with respect to the results into those with respect to the images, in place."""
+def _thin_field_backwards(
+    history: Any,
+    states: Any,
+    gradients: Any,
+    seeds: Any,
+    rules: Rules,
+    iteration: int,
+    field: int,
+    odd: int,
+    first: int,
+    last: int,
+) -> None:
+    """Undo a step on the even or ``odd`` blocks ``first`` to ``last`` of all images, and hand its gradients back.
+
+    Those with respect to the candidates are kept as ``seeds``.
+    """
     values = aligned(max(rules.candidate.slots, rules.simple.slots) * CHUNK, history)
-    adjoint = aligned(max(rules.candidate.places, rules.simple.places) * CHUNK, history)
+    adjoint = aligned(rules.simple.places * CHUNK, history)
     adjoint[:] = 0
     of_candidate = np.uint64(rules.candidate.gates[-1, 1] * CHUNK)
     of_simple = np.uint64(rules.simple.gates[-1, 1] * CHUNK)
     candidate, share = np.empty(CHUNK, history.dtype), np.empty(CHUNK, history.dtype)
-    seed = np.zeros(rules.size, history.dtype)  # the gradients of the candidates
-    state = np.empty(rules.size, history.dtype)
-    for image in range(first, last):
-        gradient = received[image]
-        for iteration in range(history.shape[1] - 2, -1, -1):
-            before, after = history[image, iteration], history[image, iteration + 1]
-            for i in range(rules.size):
-                state[i] = after[i]
-            for field in range(rules.starts.size - 1, -1, -1):
-                for base in range(rules.starts[field], rules.starts[field] + rules.length, CHUNK):
-                    at = np.uint64(base)
-                    for i in range(np.uint64(CHUNK)):
-                        state[at + i] = before[at + i]
-                        seed[at + i] = 0
-                    if not _any(gradient, base):
-                        continue
-                    polynomial(before, base, rules.candidate.gates, rules.candidate.distances[field], values)
-                    for i in range(np.uint64(CHUNK)):
-                        candidate[i] = values[of_candidate + i]
-                        share[i] = gradient[at + i] * before[at + i]
-                    if not (_any(candidate, 0) or _any(share, 0)):
-                        continue
-                    polynomial(state, base, rules.simple.gates, rules.simple.distances[field], values)
-                    for i in range(np.uint64(CHUNK)):
-                        gradient[at + i] -= gradient[at + i] * candidate[i] * values[of_simple + i]
-                        seed[at + i] = -share[i] * values[of_simple + i]
-                        adjoint[i] = -share[i] * candidate[i]
-                    _pull_back(rules.simple, field, values, adjoint, base, gradient)
-            for field in range(rules.starts.size):
-                for base in range(rules.starts[field], rules.starts[field] + rules.length, CHUNK):
-                    if _any(seed, base):
-                        polynomial(before, base, rules.candidate.gates, rules.candidate.distances[field], values)
-                        for i in range(np.uint64(CHUNK)):
-                            adjoint[i] = seed[np.uint64(base) + i]
-                        _pull_back(rules.candidate, field, values, adjoint, base, gradient)
+    in_image = (rules.blocks + 1 - odd) // 2
+    for unit in range(first, last):
+        image = unit // in_image
+        before, state, gradient, seed = history[image, iteration], states[image], gradients[image], seeds[image]
+        start, stop = _range_of(rules, field, 2 * (unit % in_image) + odd)
+        for base in range(start, stop, CHUNK):
+            at = np.uint64(base)
+            for i in range(np.uint64(CHUNK)):
+                state[at + i] = before[at + i]
+                seed[at + i] = 0
+            if not _any(gradient, base):
+                continue
+            polynomial(before, base, rules.candidate.gates, rules.candidate.distances[field], values)
+            for i in range(np.uint64(CHUNK)):
+                candidate[i] = values[of_candidate + i]
+                share[i] = gradient[at + i] * before[at + i]
+            if not (_any(candidate, 0) or _any(share, 0)):
+                continue
+            polynomial(state, base, rules.simple.gates, rules.simple.distances[field], values)
+            for i in range(np.uint64(CHUNK)):
+                gradient[at + i] -= gradient[at + i] * candidate[i] * values[of_simple + i]
+                seed[at + i] = -share[i] * values[of_simple + i]
+                adjoint[i] = -share[i] * candidate[i]
+            _pull_back(rules.simple, field, values, adjoint, base, gradient)
+
+
+@kernel
+def _candidates_backwards(
+    history: Any,
+    gradients: Any,
+    seeds: Any,
+    rules: Rules,
+    iteration: int,
+    field: int,
+    odd: int,
+    first: int,
+    last: int,
+) -> None:
+    """Add the gradients that reach the image through the candidates, on even or ``odd`` blocks of all images."""
+    values = aligned(rules.candidate.slots * CHUNK, history)
+    adjoint = aligned(rules.candidate.places * CHUNK, history)
+    adjoint[:] = 0
+    in_image = (rules.blocks + 1 - odd) // 2
+    for unit in range(first, last):
+        image = unit // in_image
+        before, gradient, seed = history[image, iteration], gradients[image], seeds[image]
+        start, stop = _range_of(rules, field, 2 * (unit % in_image) + odd)
+        for base in range(start, stop, CHUNK):
+            if _any(seed, base):
+                polynomial(before, base, rules.candidate.gates, rules.candidate.distances[field], values)
+                for i in range(np.uint64(CHUNK)):
+                    adjoint[i] = seed[np.uint64(base) + i]
+                _pull_back(rules.candidate, field, values, adjoint, base, gradient)
 
 
 @kernel

@@ -95,7 +95,12 @@ def _thin(image: torch.Tensor, spatial_dims: int, iterations: int) -> tuple[torc
 
 
 @torch.library.custom_op("shapewright::skeleton_backward", mutates_args=(), device_types="cpu")
-def _thin_backward(upstream: torch.Tensor, history: torch.Tensor, spatial_dims: int) -> torch.Tensor:
+def _thin_backward(
+    image: torch.Tensor,  # noqa: ARG001 -- so that autograd knows what the gradient depends on
+    upstream: torch.Tensor,
+    history: torch.Tensor,
+    spatial_dims: int,
+) -> torch.Tensor:
     gradient = _soft_skeleton.backward(upstream.detach().numpy(), history.detach().numpy(), spatial_dims)
     return torch.from_numpy(gradient)
 
@@ -108,19 +113,19 @@ def _(image: torch.Tensor, spatial_dims: int, iterations: int) -> tuple[torch.Te
 
 
 @_thin_backward.register_fake
-def _(upstream: torch.Tensor, *_: Any) -> torch.Tensor:
-    return torch.empty_like(upstream, memory_format=torch.contiguous_format)
+def _(image: torch.Tensor, *_: Any) -> torch.Tensor:
+    return torch.empty_like(image, memory_format=torch.contiguous_format)
 
 
 def _remember_history(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
     ctx.spatial_dims = inputs[1]
-    ctx.save_for_backward(output[1])
+    ctx.save_for_backward(inputs[0], output[1])
     ctx.mark_non_differentiable(output[1])
 
 
 def _thinning_gradient(ctx: Any, upstream: torch.Tensor, _: Any) -> tuple[torch.Tensor | None, None, None]:
-    (history,) = ctx.saved_tensors
-    return _thin_backward(upstream, history, ctx.spatial_dims), None, None
+    image, history = ctx.saved_tensors
+    return _thin_backward(image, upstream, history, ctx.spatial_dims), None, None
 
 
 _thin.register_autograd(_thinning_gradient, setup_context=_remember_history)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from shapewright.arrays import AnyArray, as_binary, same_kind, shape_of
 from shapewright.boolean.filter import (
+    check_iterations,
     check_outside,
     check_probabilities,
     exact_on_gpu,
@@ -286,6 +287,7 @@ def _dilate(image: Image, offsets: Offsets, outside: float) -> Image:
 def _on_either(step: Any, image: Image, offsets: Offsets, outside: float, iterations: int | None) -> Image:
     """Apply a step to a packed or a floating-point image; pack and unpack a binary one."""
     check_outside(outside, image)
+    check_iterations(iterations)
     spatial_dims = offsets.spatial_dims
     if len(shape_of(image, "image")) < spatial_dims:
         raise InputError(

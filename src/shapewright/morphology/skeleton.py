@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shapewright.arrays import AnyArray, Array, as_binary, as_numpy, check_spatial_dims, same_kind, shape_of
 from shapewright.boolean._jit import for_each_block
-from shapewright.boolean.filter import check_probabilities, is_floating
+from shapewright.boolean.filter import check_iterations, check_probabilities, is_floating
 from shapewright.boolean.packed import PackedImage, pack
 from shapewright.errors import InputError, unknown
 from shapewright.morphology import _thinning
@@ -159,10 +159,7 @@ def _checked(image: Any, iterations: int | None, kind: str, spatial_dims: int | 
         raise unknown("kind", str(kind), ("curve", "surface"))
     if kind == "surface" and dims == 2:
         raise InputError("kind must be 'curve' in 2D; surfaces exist in 3D")
-    if iterations is not None and (not isinstance(iterations, int | np.integer) or iterations < 1):
-        raise InputError(
-            f"iterations must be a positive integer, or None for until nothing changes; got {iterations!r}"
-        )
+    check_iterations(iterations)
     return dims
 
 

@@ -1,5 +1,6 @@
 """A smooth, invertible map of the unit box onto itself."""
 
+import math
 from typing import Any
 
 import torch
@@ -79,6 +80,36 @@ class BoxFlow(nn.Module):
             points = self._couple(points, index, inverse=True)
         return points
 
+    @torch.no_grad()
+    def magnify(self, low: Tensor, high: Tensor) -> None:
+        """Start as a map that enlarges a part of the box: all bins but the first and the last lie in it, evenly.
+
+        Parameters
+        ----------
+        low, high
+            Corners ``[d]`` of the part, in [0, 1]^d.
+        """
+        steepest = -math.log(self.slope)
+        for axis in range(self.spatial_dims):
+            inner = (high[axis] - low[axis]).expand(self.bins - 2) / (self.bins - 2)
+            widths = torch.cat([low[axis, None], inner, 1 - high[axis, None]]).clamp_min(0.02)
+            widths = torch.log(widths / widths.sum() * self.bins)
+            slopes = -(widths[1:] + widths[:-1]) / 2
+            free = [_free(widths, steepest / 2), torch.zeros(self.bins), _free(slopes, steepest)]
+            self.knots[axis][-1].bias.copy_(torch.cat(free))  # type: ignore[index]
+
+    def bending(self, points: Tensor) -> Tensor:
+        """Return how much the flow's free knots vary between points ``[N, d]``: their variance, a mean over all.
+
+        0 for a flow that stretches each coordinate alone, as :meth:`magnify` does.
+        """
+        variances = []
+        for index, network in enumerate(self.knots):
+            axis = index % self.spatial_dims
+            others = torch.cat([points[:, :axis], points[:, axis + 1 :]], -1)
+            variances.append(network(2 * others - 1).var(0).mean())
+        return torch.stack(variances).mean()
+
     def _couple(self, points: Tensor, index: int, *, inverse: bool) -> Tensor:
         """Send one coordinate through its spline, given the others."""
         axis = index % self.spatial_dims
@@ -97,6 +128,12 @@ class BoxFlow(nn.Module):
 
         widths, heights, slopes = torch.split(knots, [self.bins, self.bins, self.bins - 1], -1)
         return MonotonicRQSTransform(widths, heights, slopes, bound=0.5, slope=self.slope)
+
+
+def _free(values: Tensor, limit: float) -> Tensor:
+    """Return the unconstrained parameters of log widths or log slopes below a limit."""
+    values = values.clamp(-0.9 * limit, 0.9 * limit)
+    return values / (1 - values.abs() / limit)
 
 
 def _knots(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

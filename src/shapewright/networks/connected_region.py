@@ -17,6 +17,7 @@ from shapewright.networks.convex import Activation, InputConvexNet
 
 Flow = Literal["box", "affine", "none"]
 POINTS = 65_536  # evaluated at once where a whole raster is wanted
+
 BORDER = 100.0  # steepness of the border between two objects, in logits per squared distance
 
 
@@ -121,6 +122,7 @@ class ConnectedRegion(nn.Module):
             spread = 0.5 if objects == 1 else 1.0
             self.free_anchor = nn.Parameter(spread * torch.randn(objects, spatial_dims))
         self.free_height = nn.Parameter(torch.full((objects,), 1.0))
+        self.log_sharpness = nn.Parameter(torch.zeros(objects))
         self.stretch = nn.Parameter(5 * torch.eye(spatial_dims).repeat(objects, 1, 1))
 
     def copy(self) -> "ConnectedRegion":
@@ -135,7 +137,7 @@ class ConnectedRegion(nn.Module):
         return torch.sigmoid(self.free_anchor)
 
     @torch.no_grad()
-    def place(self, anchors: Tensor, covariances: Tensor) -> None:
+    def place(self, anchors: Tensor, covariances: Tensor, *, frame: Tensor | None = None) -> None:
         """Start as about the ellipses around given points that have given moments.
 
         Parameters
@@ -144,10 +146,20 @@ class ConnectedRegion(nn.Module):
             Points of the image, ``[objects, d]`` in [0, 1]^d.
         covariances
             Covariance of the position of each object's points, ``[objects, d, d]``, in the same units.
+        frame
+            Corners ``[2, d]`` of the part of the image that the flow of the box enlarges, so that it bends small
+            objects as well as large ones. None enlarges nothing.
         """
-        self.free_anchor.copy_(torch.logit(anchors.clamp(0.02, 0.98)))
+        if frame is not None and isinstance(self.flow, BoxFlow):
+            self.flow.magnify(*frame)
+        anchors = anchors.clamp(0.02, 0.98)
+        self.free_anchor.copy_(torch.logit(anchors))
+        axes = torch.linalg.cholesky(covariances + 1e-6 * torch.eye(self.spatial_dims)).mT  # as the flow maps them
+        ends = torch.stack([anchors[:, None] + axes, anchors[:, None] - axes]).clamp(0, 1)
+        ahead, behind = self.flow(ends.reshape(-1, self.spatial_dims)).reshape(ends.shape)
+        mapped = (ahead - behind) / 2
         # A uniform ellipse has the covariance (semi-axes squared) / (d + 2).
-        squares = (self.spatial_dims + 2) * covariances + 1e-5 * torch.eye(self.spatial_dims)
+        squares = (self.spatial_dims + 2) * mapped.mT @ mapped + 1e-5 * torch.eye(self.spatial_dims)
         inverse = torch.linalg.inv(squares) * functional.softplus(self.free_height)[:, None, None]
         self.stretch.copy_(torch.linalg.cholesky(inverse).mT)
 
@@ -173,7 +185,8 @@ class ConnectedRegion(nn.Module):
                 if other != index:
                     logit = torch.minimum(logit, BORDER * (squares[:, other] - squares[:, index]))
             result.append(logit)
-        return torch.stack(result, -1).reshape(*points.shape[:-1], self.objects)
+        sharp = torch.stack(result, -1) * torch.exp(self.log_sharpness)
+        return sharp.reshape(*points.shape[:-1], self.objects)
 
     def forward(self, points: Tensor) -> Tensor:
         """Return the probability of "inside" ``[...]`` at points ``[..., d]``; ``[..., objects]`` for several."""

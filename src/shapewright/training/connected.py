@@ -12,10 +12,12 @@ from torch.nn import functional
 
 from shapewright.arrays import Array, as_numpy, check_spatial_dims, same_kind
 from shapewright.errors import InputError
-from shapewright.networks import ConnectedRegion
+from shapewright.networks import BoxFlow, ConnectedRegion
 from shapewright.training.connected_config import FitConfig
 
 PART = 0.2  # pieces of at least this share of the largest belong to a broken object; smaller ones are stray
+BENDING, BENT = 0.3, 64  # weight of the flow's bending, and at how many points it is taken
+FRAME = 0.25  # how far around the objects the flow starts to enlarge the image, as a share of their size
 BAND = 0.04  # half the width of the band around the teacher's boundary, as a share of the longest side
 ROUNDED, SOFT = 0.1, 2 / 3  # when the paper's loss follows the rounded teacher, and when the teacher itself (of 1)
 
@@ -156,6 +158,8 @@ def fit_region(
             if done >= ROUNDED:
                 followed = torch.sigmoid(said.detach()) if done >= SOFT else (said.detach() > 0).float()
                 loss = loss + functional.mse_loss(torch.sigmoid(logits), followed)
+        if isinstance(region.flow, BoxFlow):
+            loss = loss + BENDING * region.flow.bending(points[-BENT:])
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(trained, 5.0)
@@ -189,6 +193,7 @@ def _started(
     )
     shape = np.array(spatial)
     anchors, covariances = [], []
+    low, high = np.ones(len(spatial)), np.zeros(len(spatial))
     for index in range(objects):
         shown = strokes[index] if targets is None else _main_parts(targets[index] > 0.5)
         shown = shown if shown.any() else strokes[index]
@@ -198,9 +203,12 @@ def _started(
         if not shown[tuple((centre * shape).astype(int).clip(0, shape - 1))]:
             centre = (np.array(np.unravel_index(depth.argmax(), shown.shape)) + 0.5) / shape
         anchors.append(centre)
+        margin = FRAME * np.ptp(places, axis=0).max()
+        low, high = np.minimum(low, places.min(0) - margin), np.maximum(high, places.max(0) + margin)
         offsets = places - centre
         covariances.append(offsets.T @ offsets / len(offsets) + np.diag((0.5 / shape) ** 2))
-    region.place(torch.tensor(np.array(anchors)).float(), torch.tensor(np.array(covariances)).float())
+    frame = torch.tensor(np.array([low, high]).clip(0, 1)).float()
+    region.place(torch.tensor(np.array(anchors)).float(), torch.tensor(np.array(covariances)).float(), frame=frame)
     return region, settings.steps
 
 

@@ -196,46 +196,6 @@ def train_network(
     network.eval()
 
 
-class BalancedPatches:
-    """Patches of flat images, centred on a pixel of a label drawn uniformly among those of the data set.
-
-    Parameters
-    ----------
-    images, labels
-        What the patches are cut from.
-    centred_on
-        The data set's own labels.
-    size
-        Pixels per axis of a patch.
-    by_image
-        Draw an image first, then a label that it shows.
-    """
-
-    def __init__(
-        self, images: Tensor, labels: Tensor, centred_on: Tensor, *, size: int, by_image: bool = False
-    ) -> None:
-        self.images, self.labels, self.size = images, labels, size
-        shown = [torch.argwhere(centred_on == k) for k in range(int(centred_on.max()) + 1)]
-        self.places = [places for places in shown if len(places)]
-        self.of_image = [
-            [places[places[:, 0] == index] for places in self.places if (places[:, 0] == index).any()]
-            for index in range(len(images) if by_image else 0)
-        ]
-
-    def draw(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return ``count`` patches of images and labels, drawn by torch's global generator."""
-        images, labels = [], []
-        for _ in range(count):
-            labelled = self.of_image[int(torch.randint(len(self.of_image), ()))] if self.of_image else self.places
-            places = labelled[int(torch.randint(len(labelled), ()))]
-            index, *centre = places[int(torch.randint(len(places), ()))].tolist()
-            limits = [length - self.size for length in self.labels.shape[1:]]
-            y, x = (min(max(at - self.size // 2, 0), most) for at, most in zip(centre, limits, strict=True))
-            images.append(self.images[index, :, y : y + self.size, x : x + self.size])
-            labels.append(self.labels[index, y : y + self.size, x : x + self.size])
-        return torch.stack(images), torch.stack(labels)
-
-
 def index_batches(count: int, size: int, steps: int, seed: Sequence[int]) -> Iterator[NDArray[np.intp]]:
     """Yield ``steps`` batches of indices: as many shuffled passes over the images as they need.
 

@@ -23,7 +23,6 @@ from shapewright.networks import AdditiveUNet
 from shapewright.simulate import BrainPhantom
 from shapewright.training.reproduction import Relation, Reproduction
 from shapewright.training.study import (
-    BalancedPatches,
     Runs,
     StudyProgress,
     by_setting,
@@ -203,7 +202,7 @@ def train_joint(arm: Arm, sets: Sets, channels: Sequence[int]) -> NDArray[np.uin
     known = known_labels(arm.loss, sets)
     own = sets.anatomy[1], (sets.lesion[1] - len(TISSUES)).clamp(min=0)
     patches = [
-        BalancedPatches(part[0][:, channels], labels, centred_on, size=PATCH, by_image=arm.loss.endswith("by_image"))
+        BalancedPatches(part[0][:, channels], labels, centred_on, by_image=arm.loss.endswith("by_image"))
         for part, labels, centred_on in zip((sets.anatomy, sets.lesion), known, own, strict=True)
     ]
     network = _network(arm, len(channels), 1 + len(sets.phantom.classes))
@@ -216,6 +215,42 @@ def train_joint(arm: Arm, sets: Sets, channels: Sequence[int]) -> NDArray[np.uin
 
     train_network(network, loss, images=BATCH, steps=arm.steps, seed=arm.seed, batch_size=BATCH)
     return _predict(network, sets.test[0][:, channels])
+
+
+class BalancedPatches:
+    """Patches centred on a pixel of a label drawn uniformly among those of the data set.
+
+    Parameters
+    ----------
+    images, labels
+        What the patches are cut from.
+    centred_on
+        The data set's own labels.
+    by_image
+        Draw an image first, then a label that it shows.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, centred_on: Tensor, *, by_image: bool = False) -> None:
+        self.images, self.labels = images, labels
+        shown = [torch.argwhere(centred_on == k) for k in range(int(centred_on.max()) + 1)]
+        self.places = [places for places in shown if len(places)]
+        self.of_image = [
+            [places[places[:, 0] == index] for places in self.places if (places[:, 0] == index).any()]
+            for index in range(len(images) if by_image else 0)
+        ]
+
+    def draw(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return ``count`` patches of images and labels, drawn by torch's global generator."""
+        images, labels = [], []
+        for _ in range(count):
+            labelled = self.of_image[int(torch.randint(len(self.of_image), ()))] if self.of_image else self.places
+            places = labelled[int(torch.randint(len(labelled), ()))]
+            index, *centre = places[int(torch.randint(len(places), ()))].tolist()
+            limits = [size - PATCH for size in self.labels.shape[1:]]
+            y, x = (min(max(at - PATCH // 2, 0), most) for at, most in zip(centre, limits, strict=True))
+            images.append(self.images[index, :, y : y + PATCH, x : x + PATCH])
+            labels.append(self.labels[index, y : y + PATCH, x : x + PATCH])
+        return torch.stack(images), torch.stack(labels)
 
 
 def known_labels(loss: str, sets: Sets) -> tuple[Tensor, Tensor]:
@@ -259,7 +294,7 @@ def train_two(arm: Arm, sets: Sets, common: Sequence[int], wide: Sequence[int]) 
 
 def _train_alone(arm: Arm, images: Tensor, labels: Tensor, tests: Tensor) -> NDArray[np.uint8]:
     network = _network(arm, images.shape[1], 1 + int(labels.max()))
-    patches, entropy = BalancedPatches(images, labels, labels, size=PATCH), CrossEntropyLoss()
+    patches, entropy = BalancedPatches(images, labels, labels), CrossEntropyLoss()
 
     def loss(_: Tensor) -> Tensor:
         drawn, known = patches.draw(BATCH)

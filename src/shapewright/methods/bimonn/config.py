@@ -19,7 +19,8 @@ class Config:
     kernel_size
         Width of the structuring elements' support, odd, one for all layers.
     threshold
-        Image values above it are foreground.
+        Image values above it are foreground. 0.5 suits masks with 0 and 1 or 0 and 255; grey images are refused unless
+        another is chosen.
     activation
         Weight of the penalty that draws neurons towards being set operators; it rises from 0 over the training.
     kicks

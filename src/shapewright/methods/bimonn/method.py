@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from shapewright.data.patches import TrainingCase
 from shapewright.data.preprocess import UNKNOWN
 from shapewright.data.task import Task
+from shapewright.errors import InputError
 from shapewright.methods.bimonn.config import Config
 from shapewright.methods.bimonn.fit import fit_cases
 from shapewright.methods.bimonn.objective import activation_penalty, balanced_cross_entropy, interior, reach
@@ -51,6 +52,24 @@ class BinaryMorphology(nn.Module):
     def whole_images(self) -> bool:
         """Say whether the network is a program: windows would give it borders that the image does not have."""
         return bool(self.finished)
+
+    def prepare(self, cases: Sequence[TrainingCase]) -> None:
+        """Refuse grey images: the default threshold would take everything that is not black for foreground.
+
+        Raises
+        ------
+        InputError
+            An image of more than two whole numbers, unless a threshold was chosen.
+        """
+        if self.settings.threshold != Config.threshold:
+            return
+        for case in cases:
+            values = np.unique(case.image[np.isfinite(case.image)])
+            if len(values) > 2 and values[-1] > 1 and (values == np.round(values)).all():
+                raise InputError(
+                    f"{case.id} is a grey image with {len(values)} values from {values[0]:g} to {values[-1]:g}; bimonn "
+                    "learns from binary images: threshold them, or choose settings.threshold"
+                )
 
     def step(self, batch: Batch, progress: Progress) -> Step:
         """Return the balanced cross-entropy and, growing over the training, the pull towards set operators."""

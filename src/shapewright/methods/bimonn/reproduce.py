@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shapewright.data import samples
-from shapewright.methods.bimonn.fit import Scores, fit_morphology, score
+from shapewright.methods.bimonn.fit import fit_morphology, score
 from shapewright.morphology import ball, black_tophat, closing, dilation, erosion, line, opening, white_tophat
 from shapewright.morphology.program import Program
 from shapewright.simulate import Diskorect, JointPhantom, noisy_sticks
-from shapewright.training.reproduction import Relation, Reproduction
+from shapewright.training.reproduction import Relation, Reproduction, Row
 from shapewright.training.study import StudyProgress, by_setting, make_reproduction, make_row, mean, measure_arms
 
 Masks = NDArray[np.bool_]
@@ -59,8 +59,9 @@ _PAPER_JOINT = {"joint, wide": ("1.0", "0.98"), "joint, medium": ("0.9", "0.7"),
 NOTES = (
     "R is Dice of the network's output above one half, B of the binarised program, over 64 images (8 of the joint) "
     "that training, search and validation did not see, half a kernel at the border left out as in the paper.",
-    "Trained: after the gradient descent alone. The others: after the discrete search, whose result is the network. "
-    "Seconds are of one core, both parts together.",
+    "Trained: after the gradient descent alone, with the first seed. The others: after the discrete search, whose "
+    "result is the network; with the other seeds it starts from simple networks alone. Seconds are of one core and the "
+    "first seed, both parts together, without the compilation of kernels that an installation does once.",
     "Element found: the share of the program's elements that are the true one. Openings do not change where their "
     "element is moved; the centred one counts.",
     "Stick and cross have 7 pixels along an axis or diagonal, the disk radius 3; dilation and erosion on MNIST take "
@@ -79,6 +80,7 @@ class Arm:
     element: str = ""
     images: str = ""
     seed: int = 0
+    descent: bool = True  # train by gradient descent before the search; the control, with the first seed alone
 
     @property
     def setting(self) -> str:
@@ -93,8 +95,8 @@ def study(*, quick: bool, seeds: Sequence[int]) -> list[Arm]:
         chosen = {("disk", "Diskorect"), ("stick", "MNIST")}
         cells = [arm for arm in cells if (arm.element, arm.images) in chosen]
         return [replace(arm, seed=seed) for seed in seeds[:1] for arm in cells]
-    cells += [Arm(name) for name in JOINTS] + [Arm("denoising")]
-    return [replace(arm, seed=seed) for seed in seeds for arm in cells]
+    cells += [Arm("denoising")] + [Arm(name) for name in JOINTS]
+    return [replace(arm, seed=seed, descent=seed == seeds[0]) for seed in seeds for arm in cells]
 
 
 def reproduce(
@@ -124,6 +126,8 @@ def reproduce(
         return scores
 
     arms = study(quick=quick, seeds=seeds)
+    few = Diskorect().generate(4, seed=0)
+    fit_morphology(few, few, (1, 1, 1), kernel_size=3, steps=1, restarts=1, kicks=1)  # compiles what will be timed
     results = measure_arms(arms, measure, folder=out / "arms", progress=progress, inputs=str(data))
     return summarise(results, seeds[:1] if quick else seeds)
 
@@ -133,32 +137,22 @@ def learn(arm: Arm, data: Path | None) -> tuple[dict[str, float], Program]:
     started = time.process_time()
     inputs, targets, tests, wanted, channels, kernel = task(arm, data)
     steps, restarts, kicks = _EFFORT.get(arm.operator, (200, 2, 300))
+    restarts = restarts if arm.descent else 0
     learned = fit_morphology(
         inputs, targets, channels, kernel_size=kernel, steps=steps, restarts=restarts, kicks=kicks, seed=arm.seed
     )
     border = (kernel // 2, kernel // 2)
     final = score(learned.network, tests, wanted, border)
-    trained = learned.trained if learned.before is None else score(learned.before, tests, wanted, border)
     program = learned.program.simplified()
-    scores = {
-        **_columns(trained, final),
-        SECONDS: time.process_time() - started,
-        "from trained": float(learned.start == "trained"),
-    }
+    scores = {REAL: final.real, BINARY: final.binary, SHARE: final.activated}
+    if learned.before is not None:
+        trained = score(learned.before, tests, wanted, border)
+        scores |= {TRAINED_R: trained.real, TRAINED_B: trained.binary, TRAINED_SHARE: trained.activated}
+        scores["from trained"] = float(learned.start == "trained")
+    scores[SECONDS] = time.process_time() - started
     if arm.operator in OPERATORS:
         scores[FOUND] = found_share(program, element(arm))
     return scores, learned.program
-
-
-def _columns(trained: Scores, final: Scores) -> dict[str, float]:
-    return {
-        TRAINED_R: trained.real,
-        TRAINED_B: trained.binary,
-        TRAINED_SHARE: trained.activated,
-        REAL: final.real,
-        BINARY: final.binary,
-        SHARE: final.activated,
-    }
 
 
 def found_share(program: Program, truth: Masks) -> float:
@@ -228,10 +222,18 @@ def _digit_images(data: Path | None) -> NDArray[np.uint8]:
 
 def summarise(results: Mapping[Arm, Mapping[str, float]], seeds: Sequence[int]) -> Reproduction:
     """Return the table and the relations of finished cells."""
-    settings = by_setting(results)
-    rows = [make_row(arm.setting, runs, COLUMNS, paper(arm)) for arm, runs in settings.items()]
+    settings = by_setting({replace(arm, descent=True): scores for arm, scores in results.items()})
+    rows = [_row(arm, runs) for arm, runs in settings.items()]
     title = "Binary multi-channel morphological neural network (Aouad and Talbot, DGMM 2022)"
     return make_reproduction(title, COLUMNS, rows, relations(settings), NOTES, seeds=seeds, measured=results.values())
+
+
+def _row(arm: Arm, runs: Sequence[Mapping[str, float]]) -> Row:
+    """Return a cell's row; what belongs to the gradient descent is that of the seeds that had one."""
+    trained = [scores for scores in runs if TRAINED_B in scores]
+    alone = make_row(arm.setting, trained, (TRAINED_R, TRAINED_B, TRAINED_SHARE, SECONDS))
+    row = make_row(arm.setting, runs, (REAL, BINARY, SHARE, FOUND), paper(arm))
+    return replace(row, ours={**alone.ours, **row.ours} if trained else row.ours)
 
 
 def paper(arm: Arm) -> dict[str, str]:
@@ -271,15 +273,19 @@ def relations(settings: Mapping[Arm, Sequence[Mapping[str, float]]]) -> Iterator
         yield Relation("paper", "No cell's mean B is lower than the paper's (to two digits)", not behind, names)
         for layers, limit in ((1, 20), (2, 60)):
             times = [
-                s[SECONDS] for a, runs in cells.items() for s in runs if len(OPERATORS[a.operator][1]) == layers + 1
+                s[SECONDS]
+                for a, runs in cells.items()
+                for s in runs
+                if len(OPERATORS[a.operator][1]) == layers + 1 and TRAINED_B in s
             ]
             if times:
                 evidence = f"longest {max(times):.0f} s, median {statistics.median(times):.0f} s"
                 statement = f"Learning {layers} layer{'s' * (layers > 1)} takes under {limit} s"
                 yield Relation(f"time, {layers}", statement, max(times) < limit, evidence)
-        trained = sum(scores[TRAINED_B] >= 0.99 for runs in cells.values() for scores in runs)
+        trained = [scores[TRAINED_B] for runs in cells.values() for scores in runs if TRAINED_B in scores]
+        good = sum(dice >= 0.99 for dice in trained)
         statement = "Gradient descent alone reaches a Dice of 0.99 after binarisation in every cell"
-        yield Relation("control: no search", statement, trained == total, f"{trained} of {total}")
+        yield Relation("control: no search", statement, good == len(trained), f"{good} of {len(trained)}")
     for arm, runs in settings.items():
         if arm.operator in JOINTS:
             low = min(scores[BINARY] for scores in runs)

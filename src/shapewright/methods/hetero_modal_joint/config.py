@@ -23,8 +23,8 @@ class Config:
         Weight of the distance between the predictions from all modalities and from the shared ones; 1 as the bound
         has it, 0 leaves it out.
     warmup_steps
-        Steps before the consistency counts. The paper needed 5000, before which the network has nothing to be
-        consistent about; 200 suits runs of some thousand steps.
+        Steps before the consistency counts; None takes half of the run. Two predictions also agree where neither
+        shows a class: too early, the consistency drops classes for good. The paper needed 5000.
     detach
         ``none`` lets gradients through both predictions; ``target`` only through that from all modalities.
     network
@@ -35,13 +35,14 @@ class Config:
 
     form: Literal["l1", "tanimoto"] = "l1"
     consistency: float = 1.0
-    warmup_steps: int = 200
+    warmup_steps: int | None = None
     detach: Literal["none", "target"] = "none"
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig(name="unet"))
 
     def __post_init__(self) -> None:
         check_number("settings.consistency", self.consistency, minimum=0)
-        check_number("settings.warmup_steps", self.warmup_steps, minimum=0)
+        if self.warmup_steps is not None:
+            check_number("settings.warmup_steps", self.warmup_steps, minimum=0)
         if self.network.name not in BODIES:
             raise InputError(
                 f"settings.network.name must be one of {', '.join(BODIES)}; got {self.network.name!r}, whose batch "

@@ -93,7 +93,8 @@ class HeteroModalJoint(nn.Module):
         image = batch["image"]
         logits = self(image)
         supervised = self.supervised(logits, batch["labels"], mask=batch.get("mask"))
-        weight = self.settings.consistency if progress.step >= self.settings.warmup_steps else 0.0
+        warmup = progress.steps // 2 if self.settings.warmup_steps is None else self.settings.warmup_steps
+        weight = self.settings.consistency if progress.step >= warmup else 0.0
         logs: dict[str, float | Tensor] = {"loss/supervised": supervised.detach(), "weight/consistency": weight}
         unknown = batch[UNKNOWN_CLASSES].bool()
         rows = (unknown.any(dim=1) & (present_channels(image) & ~self.shared).any(dim=1)).nonzero()[:, 0]

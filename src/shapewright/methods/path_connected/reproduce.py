@@ -5,28 +5,22 @@ photograph. Here the four settings are fitted to strokes that people drew and to
 flow is fitted beside them, and the pieces of random regions of both constructions are counted inside the image.
 """
 
-import json
 import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from shapewright.data import samples
-from shapewright.errors import InputError
-from shapewright.geometry import betti_numbers
+from shapewright.methods.path_connected.census import Census, censuses, take, total
 from shapewright.methods.path_connected.scribbles import fit_scribbles
 from shapewright.metrics import iou
-from shapewright.networks import ConnectedRegion
-from shapewright.networks.connected_region import Flow, is_one_piece
+from shapewright.networks.connected_region import is_one_piece
 from shapewright.simulate import ScribbleSimulator
 from shapewright.training.connected_config import FitConfig
 from shapewright.training.reproduction import Relation, Reproduction
-from shapewright.training.study import StudyProgress, make_reproduction, make_row
+from shapewright.training.study import StudyProgress, make_reproduction, make_row, measure_arms
 
 HUMAN, SIMULATED, PIECES = "IoU, human strokes", "IoU, simulated strokes", "masks in one piece"
 COLUMNS = (HUMAN, SIMULATED, PIECES)
@@ -38,9 +32,6 @@ PAPER = {
     ("affine", "none"): "0.9422",
     ("affine", "network"): "0.9592",
 }
-FLOW_KINDS: tuple[Flow, Flow] = ("affine", "box")
-REGIONS = 200  # random regions of each construction
-GRID = 128
 
 NOTES = (
     "IoU with the true mask, mean over the images of a seed; seed s takes the strokes of person s modulo 3, and draws "
@@ -49,7 +40,8 @@ NOTES = (
     "Bundled images: two femurs, two cervices; nothing was chosen on them.",
     "'Masks in one piece': share of fitted masks that are one piece without holes; those of the unbounded flow are "
     "neither checked nor repaired.",
-    "Random regions: 6 couplings, weights of the last layers 10 times as large as PyTorch draws them, for both flows.",
+    "Pieces are counted on samples, before any repair, whichever way samples touch. Random regions: 6 couplings, "
+    "weights of the last layers 10 times as large as PyTorch draws them, for both flows.",
 )
 
 
@@ -63,7 +55,7 @@ class Arm:
     steps: int = 300
 
     @property
-    def name(self) -> str:
+    def setting(self) -> str:
         """The row of the table."""
         return f"{FLOWS[self.flow]}, {TEACHERS[self.teacher]}"
 
@@ -98,38 +90,19 @@ def reproduce(
     """
     images = samples.load_scribbles(data)
     images = images[:: max(1, len(images) // 2)][:2] if quick else images
-    regions = 40 if quick else REGIONS
     folder = out / "arms"
-    folder.mkdir(parents=True, exist_ok=True)
-    arms = study(quick=quick, seeds=seeds)
-    results: dict[Arm, dict[str, float]] = {}
-    for done, arm in enumerate(arms):
-        progress(done, len(arms) + 1, f"{arm.name}, seed {arm.seed}")
-        key = {**vars(arm), "images": [image.name for image in images]}
-        file = folder / f"{arm.flow}-{arm.teacher}-{arm.seed}-{arm.steps}.json"
-        results[arm] = _remembered(file, key, lambda arm=arm: measure(arm, images))  # type: ignore[misc]
-    progress(len(arms), len(arms) + 1, f"{regions} random regions of each construction")
-    counts = _remembered(folder / f"regions-{regions}.json", {"regions": regions}, lambda: random_regions(regions))
-    progress(len(arms) + 1, len(arms) + 1, "done")
+    names = ", ".join(image.name for image in images)
+    results = measure_arms(
+        study(quick=quick, seeds=seeds),
+        lambda arm: measure(arm, images),
+        folder=folder,
+        progress=progress,
+        inputs=names,
+    )
+    counts = measure_arms(
+        censuses(quick=quick), take, folder=folder, progress=progress, name=lambda census: census.name
+    )
     return summarise(results, counts, seeds)
-
-
-def _remembered(file: Path, key: Mapping[str, Any], compute: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """Return the result in a file, or compute and write it; refuse a file of another study."""
-    from shapewright.data.formats.files import writing
-
-    if file.exists():
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content["key"] != dict(key):
-            raise InputError(f"{file} belongs to other images or settings; name another folder with --out")
-        kept: dict[str, float] = content["result"]
-        return kept
-    started = time.perf_counter()
-    result = {**compute(), "seconds": 0.0}
-    result["seconds"] = time.perf_counter() - started
-    with writing(file) as temporary:
-        temporary.write_text(json.dumps({"key": dict(key), "result": result}), encoding="utf-8")
-    return result
 
 
 def measure(arm: Arm, images: Sequence[samples.ScribbledImage]) -> dict[str, float]:
@@ -146,43 +119,31 @@ def measure(arm: Arm, images: Sequence[samples.ScribbledImage]) -> dict[str, flo
     return {**{kind: statistics.mean(values) for kind, values in overlaps.items()}, PIECES: statistics.mean(whole)}
 
 
-def random_regions(count: int) -> dict[str, float]:
-    """Return how many random regions of each construction are in several pieces or have holes inside the image."""
-    result: dict[str, float] = {}
-    for flow in FLOW_KINDS:
-        broken, most = 0, 0
-        for seed in range(count):
-            region = ConnectedRegion(2, flow=flow, couplings=6, seed=seed)
-            with torch.no_grad():
-                for network in region.flow.children():
-                    for chain in network.children():
-                        list(chain.parameters())[-2].mul_(
-                            10.0 if flow == "affine" else 100.0
-                        )  # which starts 10 times smaller
-            numbers = betti_numbers(region.raster((GRID, GRID))[0] >= 0)
-            broken += numbers.tolist() not in ([1, 0], [0, 0])
-            most = max(most, int(numbers[0]))
-        result |= {f"{flow} broken": float(broken), f"{flow} most": float(most), "count": float(count)}
-    return result
-
-
 def summarise(
-    results: Mapping[Arm, Mapping[str, float]], counts: Mapping[str, float], seeds: Sequence[int]
+    results: Mapping[Arm, Mapping[str, float]], counts: Mapping[Census, Mapping[str, float]], seeds: Sequence[int]
 ) -> Reproduction:
     """Return the table and the relations of finished arms."""
     rows = []
-    for name in dict.fromkeys(arm.name for arm in results):
-        runs = {arm: scores for arm, scores in results.items() if arm.name == name}
+    for name in dict.fromkeys(arm.setting for arm in results):
+        runs = {arm: scores for arm, scores in results.items() if arm.setting == name}
         first = next(iter(runs))
         paper = {HUMAN: PAPER[first.flow, first.teacher]} if (first.flow, first.teacher) in PAPER else {}
         rows.append(make_row(name, list(runs.values()), COLUMNS, paper))
     title = "Path connectedness for pixelwise image segmentation (Ismail and Moeller, 2023)"
     return make_reproduction(
-        title, COLUMNS, rows, relations(results, counts), NOTES, seeds=seeds, measured=[*results.values(), counts]
+        title,
+        COLUMNS,
+        rows,
+        relations(results, counts),
+        NOTES,
+        seeds=seeds,
+        measured=[*results.values(), *counts.values()],
     )
 
 
-def relations(results: Mapping[Arm, Mapping[str, float]], counts: Mapping[str, float]) -> Iterator[Relation]:
+def relations(
+    results: Mapping[Arm, Mapping[str, float]], counts: Mapping[Census, Mapping[str, float]]
+) -> Iterator[Relation]:
     """Yield the order of the paper's table, and what became of the pieces."""
     means = {
         (flow, teacher, column): statistics.mean(
@@ -214,16 +175,18 @@ def relations(results: Mapping[Arm, Mapping[str, float]], counts: Mapping[str, f
         "one piece, fits", "Every mask of the box construction is one piece without holes", min(shares) == 1,
         f"{100 * statistics.mean(shares):.0f} % of the masks of {len(shares)} arms",
     )  # fmt: skip
-    total = int(counts["count"])
-    yield Relation(
-        "one piece, random weights",
-        f"Every random region of the box construction is one piece on {GRID} x {GRID} samples, before any repair",
-        counts["box broken"] == 0,
-        f"{int(counts['box broken'])} of {total} broken",
-    )
+    for kind, name in (("random", "one piece, random weights"), ("fitted", "one piece, fits on a fine grid")):
+        found = [scores for census, scores in counts.items() if (census.kind, census.flow) == (kind, "box")]
+        if found:
+            yield Relation(
+                name,
+                f"Every {kind} region of the box construction is one piece without holes, tunnels or cavities",
+                sum(scores["broken"] for scores in found) == 0,
+                total(counts, kind, "box"),
+            )
     yield Relation(
         "the paper's construction",
         "Random regions of the unbounded flow fall into pieces inside the image",
-        counts["affine broken"] > 0,
-        f"{int(counts['affine broken'])} of {total} broken, up to {int(counts['affine most'])} pieces",
+        sum(scores["broken"] for census, scores in counts.items() if census.flow == "affine") > 0,
+        total(counts, "random", "affine"),
     )

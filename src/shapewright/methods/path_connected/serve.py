@@ -82,14 +82,14 @@ class ScribbleServer(ThreadingHTTPServer):
         """The page's address, with its token."""
         return f"http://{self.host}/?token={self.token}"
 
-    def update(self, strokes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Fit to strokes, going on from the fit before; return the labels."""
+    def update(self, strokes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
+        """Fit to strokes, going on from the fit before; return the labels and what to warn of."""
         with self.working:
             objects = sorted({int(code) for code in np.unique(strokes)} - {0, 2})
             start = self.fit.region if self.fit is not None and self.fit.region.objects == len(objects) else None
             self.fit = fit_scribbles(self.image, strokes, seed=self.seed, settings=self.settings, start=start)
             self.fitted = strokes
-            return self.fit.labels
+            return self.fit.labels, self.fit.warning
 
     def store(self) -> list[str]:
         """Save the last fit."""
@@ -136,7 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if self.path == "/fit":
                 strokes = np.frombuffer(body, np.uint8).reshape(self.server.shape)
-                self._answer(self.server.update(strokes).tobytes(), "application/octet-stream")
+                labels, warning = self.server.update(strokes)
+                self._answer(labels.tobytes(), "application/octet-stream", warning=warning)
             elif self.path == "/save":
                 self._answer(json.dumps(self.server.store()).encode(), "application/json")
             else:
@@ -156,8 +157,10 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         return True
 
-    def _answer(self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
+    def _answer(self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK, warning: str = "") -> None:
         self.send_response(status)
+        if warning:
+            self.send_header("X-Warning", warning)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Cache-Control", "no-store")

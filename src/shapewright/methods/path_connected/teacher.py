@@ -33,7 +33,8 @@ def teach(image: NDArray[Any], inner: Mask, outer: Mask) -> Floats:
         return _walk_and_distance(grey, inner, outer)
     frame = Frame.around(inner | outer)
     ours = frame.mark(inner)
-    return frame.restore(_walk_and_distance(frame.sample(grey), ours, frame.mark(outer) & ~ours), grey.shape)
+    theirs = (frame.mark(outer) | frame.border(grey.shape)) & ~ours
+    return frame.restore(_walk_and_distance(frame.sample(grey), ours, theirs), grey.shape)
 
 
 def _walk_and_distance(grey: Floats, inner: Mask, outer: Mask) -> Floats:
@@ -81,6 +82,15 @@ class Frame:
         places = places[((places >= 0) & (places < self.shape)).all(1)].astype(int)
         marked[tuple(places.T)] = True
         return marked
+
+    def border(self, shape: tuple[int, ...]) -> Mask:
+        """Return the outermost pixels of those sides of the frame that lie inside an image of that shape."""
+        border = np.zeros(self.shape, np.bool_)
+        for axis, size in enumerate(shape):
+            sides = np.moveaxis(border, axis, 0)
+            sides[0] |= self.corner[axis] > 0
+            sides[-1] |= self.corner[axis] + self.extent[axis] < size
+        return border
 
     def restore(self, values: Floats, shape: tuple[int, ...]) -> Floats:
         """Return values on the frame's grid on the image's grid; outside, the nearest of its values."""
