@@ -91,7 +91,10 @@ def test_channel_files_without_a_number_of_the_task_are_refused(
     joint: Path, declared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = declared.parent / "anatomy" / "images" / "case0.npz"
-    for name, message in {"a_0002": "some of a_0000 (T1), a_0001 (FLAIR); got 0002", "a": "1 channels"}.items():
+    for name, message in {
+        "a_0002": "some of a_0000 (T1), a_0001 (FLAIR); got 0002",
+        "a": "1 channel(s); expected are 2 (T1, FLAIR)",
+    }.items():
         copy = tmp_path / f"{name}.npz"
         shutil.copy(image, copy)
         assert main(["predict", str(joint), str(copy), "--out", str(tmp_path / "out")]) == USAGE

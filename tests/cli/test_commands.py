@@ -77,6 +77,30 @@ def test_a_run_is_not_resumed_twice_at_once(run: Path, capsys: pytest.CaptureFix
     assert f"{run} is being trained by another process" in capsys.readouterr().err
 
 
+def test_evaluate_reads_masks_as_people_write_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from skimage.io import imsave
+
+    for name in ("found", "black_and_white", "sparse"):
+        (tmp_path / name).mkdir()
+    mask = np.zeros((20, 24), np.uint8)
+    mask[4:12, 6:16] = 1
+    sparse = np.where(np.arange(24) < 12, mask, 255).astype(np.uint8)
+    imsave(tmp_path / "found" / "a.png", mask, check_contrast=False)
+    np.savez(tmp_path / "found" / "a_probabilities.npz", np.stack([1 - mask, mask]).astype(np.float32))
+    imsave(tmp_path / "black_and_white" / "a.png", mask * 255, check_contrast=False)
+    imsave(tmp_path / "sparse" / "a.png", sparse, check_contrast=False)
+    assert main(["evaluate", str(tmp_path / "found"), str(tmp_path / "black_and_white"), "--out", str(tmp_path)]) == OK
+    assert json.loads((tmp_path / "summary.json").read_text())["summary"]["foreground"]["dice"]["mean"] == 1
+    arguments = ["evaluate", str(tmp_path / "found"), str(tmp_path / "sparse"), "--out", str(tmp_path)]
+    for more in ([], ["--binary"]):
+        assert main([*arguments, "--ignore", "255", *more]) == OK
+        summary = json.loads((tmp_path / "summary.json").read_text())["summary"]
+        assert {label: metrics["dice"]["mean"] for label, metrics in summary.items()} == {
+            (more and "foreground") or "1": 1
+        }
+    capsys.readouterr()
+
+
 def test_evaluate_two_folders(volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = volumes / "labels"
     assert main(["evaluate", str(truth), str(truth), "--out", str(tmp_path), "--labels", "low=1,high=2"]) == OK

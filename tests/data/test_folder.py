@@ -239,7 +239,7 @@ def test_undeclared_label_value(decathlon):
 def test_wrong_number_of_channels(nnunet):
     (nnunet / "imagesTr/x_1_0001.nii.gz").unlink()
     dataset = open_dataset(nnunet)
-    with pytest.raises(InputError, match="case x_1 has 1 channels; the dataset has 2"):
+    with pytest.raises(InputError, match=r"case x_1 has 1 channel\(s\); expected are 2"):
         load_case(dataset.case("x_1"), dataset)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shapewright.data import Image, write_image, write_labels
 from shapewright.data.patches import TrainingCase
 from shapewright.data.preprocess import UNKNOWN
 from shapewright.errors import InputError
@@ -55,6 +56,22 @@ def test_bundled_samples_have_a_task(name: str) -> None:
     case = prepare_case(loaded[0], task, lambda *_: {})
     assert set(np.unique(case.labels)) == set(range(task.classes))
     assert np.prod(task.patch_size) <= 160_000
+
+
+def test_volumes_of_a_single_slice_are_flat_images(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+    for name in "abcde":
+        label = np.zeros((1, 24, 20), np.uint8)
+        label[:, 5:12, 6:15] = 1
+        image = Image((label + random.normal(size=label.shape))[None].astype(np.float32), (3.0, 1.0, 1.0))
+        write_image(tmp_path / "images" / f"{name}.nii.gz", image.array, like=image)
+        write_labels(tmp_path / "labels" / f"{name}.nii.gz", label, like=image)
+    task = prepared(str(tmp_path))[1]["task"]
+    assert (task.spatial_dims, task.image_dims, task.patch_size) == (2, 3, (24, 24))  # type: ignore[attr-defined]
+    task = prepared(str(tmp_path), PrepareConfig(spatial_dims=3))[1]["task"]
+    assert task.spatial_dims == 3  # type: ignore[attr-defined]
 
 
 def test_a_mixture_of_ranks_is_refused(volumes: Path, pictures: Path) -> None:

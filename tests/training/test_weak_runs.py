@@ -106,3 +106,12 @@ def test_doctor_says_which_methods_fit(pointed: Path, capsys: pytest.CaptureFixt
     assert "needs masks of every voxel" in others
     assert "iterative-boxes" in others
     assert "no label" not in said
+    (pointed / "points").rename(pointed / "boxes")
+    names = sorted((pointed / "boxes").iterdir())
+    for number, file in enumerate(names):
+        file.unlink()
+        if number < 3:
+            file.with_suffix(".csv").write_text("y_min,x_min,y_max,x_max\n2,2,6,7\n")
+    main(["doctor", str(pointed)])
+    fitting = capsys.readouterr().out.partition("methods that fit")[2].partition("methods that do not")[0]
+    assert "boxes (3), unlabelled (" in fitting

@@ -173,7 +173,8 @@ def _methods(summary: Mapping[str, Any]) -> list[str]:
         served = {kind: known[kind] for kind in usable(known, method.supervision) if kind != "unlabelled"}
         flat = any(rank >= dims for rank in ranks for dims in method.spatial_dims)
         if served and flat:
-            found = ", ".join(f"{kind} ({count})" for kind, count in served.items())
+            also = {kind: known[kind] for kind in usable(known, method.supervision) if kind == "unlabelled"}
+            found = ", ".join(f"{kind} ({count})" for kind, count in {**served, **also}.items())
             lines[True].append(f"  {name:24}{found}")
         elif served:
             wanted = " or ".join(f"{dims}D" for dims in method.spatial_dims)

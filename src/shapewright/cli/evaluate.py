@@ -22,6 +22,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, help="folder for the results (default: PREDICTIONS/evaluation)")
     parser.add_argument("--labels", help="names of label values, as in anterior=1,posterior=2 (default: their numbers)")
     parser.add_argument("--binary", action="store_true", help="count every non-zero value as one label")
+    parser.add_argument("--ignore", type=int, metavar="VALUE", help="of true voxels that do not count")
     parser.add_argument("--tolerance", type=float, default=1.0, help="of the surface Dice, in mm (default: 1)")
     parser.add_argument("--topology", action="store_true", help="count components, holes and cavities as well")
     parser.add_argument("--split", choices=("test", "val"), help="of a run (default: test)")
@@ -32,7 +33,8 @@ def main(argv: Sequence[str]) -> int:
     from shapewright.cli.results import summary_lines
 
     if options.truth is None:
-        given = [f"--{name}" for name in ("out", "labels", "binary", "topology") if getattr(options, name)]
+        options_of_folders = ("out", "labels", "binary", "ignore", "topology")
+        given = [f"--{name}" for name in options_of_folders if getattr(options, name) not in (None, False)]
         if given:
             raise InputError(
                 f"{', '.join(given)}: only for two folders of masks, PREDICTIONS and TRUTH; a run has its own"
@@ -53,6 +55,7 @@ def main(argv: Sequence[str]) -> int:
             out,
             labels=_read_labels(options.labels),
             binary=options.binary,
+            ignore=options.ignore,
             tolerance=options.tolerance,
             topology=options.topology,
             track=track,

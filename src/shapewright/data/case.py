@@ -86,7 +86,7 @@ def _load_channels(case: CaseFiles, dataset: DatasetFolder) -> Image:
         array = np.repeat(array, 3, axis=0)
     if len(array) != len(dataset.channels):
         raise InputError(
-            f"{case.images[0]}: case {case.id} has {len(array)} channels; the dataset has {len(dataset.channels)} "
+            f"{case.images[0]}: case {case.id} has {len(array)} channel(s); expected are {len(dataset.channels)} "
             f"({', '.join(dataset.channels)})"
         )
     return dataclasses.replace(images[0], array=array)

@@ -207,7 +207,8 @@ def _check_case(facts: CaseFacts, dataset: DatasetFolder) -> Iterator[Problem]:
             "no label",
             case.images[0],
             case.id,
-            f"{case.images[0]} has no label and will not be used for training. Add the label file, or remove the image",
+            f"{case.images[0]} has no label; only methods that learn from unlabelled images use it. Add the label "
+            "file, or remove the image",
         )
 
 

@@ -199,7 +199,8 @@ def plan_task(dataset: DatasetFolder, cases: Sequence[LoadedCase], config: Prepa
     if len(ranks) > 1:
         raise InputError(f"{dataset.path} mixes 2D and 3D images ({dict(ranks)}); train on one rank at a time")
     image_dims = next(iter(ranks))
-    spatial_dims = config.spatial_dims or image_dims
+    single = image_dims == 3 and all(case.image.spatial_shape[0] == 1 for case in cases)  # 2D images in a volume format
+    spatial_dims = config.spatial_dims or (2 if single else image_dims)
     if spatial_dims > image_dims:
         raise InputError(f"prepare.spatial_dims is {spatial_dims}, but the images of {dataset.path} have {image_dims}")
     spacing = config.spacing or choose_spacing([case.image.spacing for case in cases])

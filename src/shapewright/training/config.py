@@ -57,7 +57,8 @@ class PrepareConfig:
     Parameters
     ----------
     spatial_dims
-        2 trains on slices or flat images, 3 on volumes. None takes the images' own rank.
+        2 trains on slices or flat images, 3 on volumes. None takes the images' own rank; volumes of a single slice are
+        flat images.
     spacing
         Voxel size in mm, (z,) y, x, that volumes are resampled to. None keeps a folder whose voxel sizes agree as it
         is, and takes the median where they differ.

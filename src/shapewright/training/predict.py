@@ -324,6 +324,7 @@ def evaluate_folders(
     *,
     labels: Mapping[str, int] | None = None,
     binary: bool = False,
+    ignore: int | None = None,
     tolerance: float = 1.0,
     topology: bool = False,
     track: Track = lambda items, _: items,
@@ -333,13 +334,16 @@ def evaluate_folders(
     Parameters
     ----------
     predictions, truth
-        Folders; a file's format may differ between them.
+        Folders; a file's format may differ between them. ``NAME_probabilities`` beside a prediction ``NAME`` is no
+        label map.
     out
         Folder for ``cases.csv`` and ``summary.json``.
     labels
         Label name to value; None takes every value that occurs.
     binary
-        Count every non-zero value as one label.
+        Count every non-zero value as one label; so are true masks of 0 and 255 alone, as in a dataset's folder.
+    ignore
+        Value of true voxels that do not count.
     tolerance
         Tolerance of the surface Dice in mm.
     topology
@@ -353,20 +357,31 @@ def evaluate_folders(
         A folder without label maps, or a prediction without its truth.
     """
     found, wanted = _by_name(predictions), _by_name(truth)
+    found = {name: file for name, file in found.items() if name.removesuffix("_probabilities") not in {*found} - {name}}
     missing = sorted(set(found) - set(wanted))
     if missing:
         raise InputError(f"{truth} has no label map for {len(missing)} prediction(s), such as {found[missing[0]]}")
+    if labels is None and ignore not in (0, 255):
+        binary = binary or _black_and_white([wanted[name] for name in found])
     rows: list[CaseScores] = []
     for name, file in track(list(found.items()), "measuring"):
         true = read_labels(wanted[name])
-        if binary:
-            true = dataclasses.replace(true, array=(true.array != 0).astype(np.uint8))
-        rows += score_case(name, file, true, labels, tolerance, topology=topology, binary=binary)
+        rows += score_case(name, file, true, labels, tolerance, topology=topology, binary=binary, ignore_label=ignore)
     files = {
         name: {"image": [], "truth": str(wanted[name].resolve()), "prediction": str(file.resolve())}
         for name, file in found.items()
     }
     return write_evaluation(out, rows, split="given", tolerance=tolerance, files=files)
+
+
+def _black_and_white(files: Sequence[Path]) -> bool:
+    """Say whether masks hold 0 and 255 alone, which means one class."""
+    values: set[int] = set()
+    for file in files:
+        values |= set(np.unique(read_labels(file).array).tolist())
+        if not values <= {0, 255}:
+            return False
+    return 255 in values
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
@@ -395,13 +410,14 @@ def score_case(
         raise InputError(
             f"{prediction} has shape {found.spatial_shape}, but its truth {truth.path} has {truth.spatial_shape}"
         )
-    values = (found.array[0] != 0).astype(np.uint8) if binary else found.array[0]
+    values, wanted = found.array[0], truth.array[0]
     if ignore_label is not None:
-        values = np.where(truth.array[0] == ignore_label, 0, values)
+        ignored = wanted == ignore_label
+        values, wanted = np.where(ignored, 0, values), np.where(ignored, 0, wanted)
+    if binary:
+        values, wanted = (values != 0).astype(np.uint8), (wanted != 0).astype(np.uint8)
     names = {"foreground": 1} if binary and labels is None else labels
-    scores = evaluate(
-        values, truth.array[0], spacing=truth.spacing, labels=names, tolerance=tolerance, topology=topology
-    )
+    scores = evaluate(values, wanted, spacing=truth.spacing, labels=names, tolerance=tolerance, topology=topology)
     return case_rows(name, scores)
 
 
