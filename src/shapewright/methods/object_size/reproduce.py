@@ -110,7 +110,7 @@ def reproduce(
     Parameters
     ----------
     quick
-        Two numbers of masks, a third of the steps: about 3 minutes for three seeds.
+        Two numbers of masks, a third of the steps: about 40 s a seed on one core.
     seeds
         One training per number of masks and seed.
     data
