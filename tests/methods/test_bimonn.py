@@ -118,43 +118,36 @@ def test_a_run_ends_with_a_program_that_predicts(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mask, targets[index])
 
 
+TASK = Task(
+    spatial_dims=2,
+    image_dims=2,
+    channels=("x",),
+    labels={"y": 1},
+    patch_size=(24, 24),
+    spacing=(1.0, 1.0),
+    normalise="none",
+)
+
+
 def test_a_finished_run_predicts_images_larger_than_its_patches_as_its_program_does() -> None:
-    task = Task(
-        spatial_dims=2,
-        image_dims=2,
-        channels=("x",),
-        labels={"y": 1},
-        patch_size=(24, 24),
-        spacing=(1.0, 1.0),
-        normalise="none",
-    )
-    method = BinaryMorphology(Config(hidden=(1,), kernel_size=5), task).eval()
+    method = BinaryMorphology(Config(hidden=(1,), kernel_size=5), TASK).eval()
     for layer, operator in zip(method.network.layers, ("erosion", "dilation"), strict=True):
         layer.bise.set_operator(0, operator, ball(2))
         layer.lui.set_operator(0, "union")
     image = torch.from_numpy(IMAGES[:1]).float()
     method.finished.fill_(True)
-    found = predict_image(method, image, patch_size=task.patch_size).argmax(0).numpy() == 1
+    found = predict_image(method, image, patch_size=TASK.patch_size).argmax(0).numpy() == 1
     np.testing.assert_array_equal(found, opening(IMAGES[0], ball(2)))
 
 
 def test_grey_images_are_refused_unless_a_threshold_is_chosen() -> None:
-    task = Task(
-        spatial_dims=2,
-        image_dims=2,
-        channels=("x",),
-        labels={"y": 1},
-        patch_size=(24, 24),
-        spacing=(1.0, 1.0),
-        normalise="none",
-    )
     grey = np.arange(256, dtype=np.float32).reshape(1, 16, 16)
     labels = np.zeros((16, 16), np.uint8)
     with pytest.raises(InputError, match="pair 3 is a grey image with 256 values from 0 to 255"):
-        BinaryMorphology(Config(), task).prepare([TrainingCase("pair 3", grey, labels, (1.0, 1.0))])
-    BinaryMorphology(Config(threshold=100), task).prepare([TrainingCase("pair 3", grey, labels, (1.0, 1.0))])
+        BinaryMorphology(Config(), TASK).prepare([TrainingCase("pair 3", grey, labels, (1.0, 1.0))])
+    BinaryMorphology(Config(threshold=100), TASK).prepare([TrainingCase("pair 3", grey, labels, (1.0, 1.0))])
     for accepted in (255 * (grey > 9), grey / 255):
-        BinaryMorphology(Config(), task).prepare([TrainingCase("mask", accepted, labels, (1.0, 1.0))])
+        BinaryMorphology(Config(), TASK).prepare([TrainingCase("mask", accepted, labels, (1.0, 1.0))])
 
 
 def test_one_pair_is_left_to_learn_from() -> None:

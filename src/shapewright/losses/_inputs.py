@@ -61,6 +61,15 @@ def check_channels(channels: Sequence[int] | None, classes: int) -> list[int]:
     return chosen
 
 
+def check_class_weights(weights: Sequence[float] | None) -> tuple[float, ...] | None:
+    """Return the weights as numbers; None stays None."""
+    if weights is None:
+        return None
+    if not all(weight >= 0 for weight in weights):
+        raise InputError(f"class_weights must not be negative; got {tuple(weights)}")
+    return tuple(float(weight) for weight in weights)
+
+
 def take_channels(values: Tensor, channels: list[int]) -> Tensor:
     """Return the channels of ``[B, K, *spatial]``, as a view where they are consecutive."""
     first, last = channels[0], channels[-1]

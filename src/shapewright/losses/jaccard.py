@@ -137,11 +137,9 @@ class JaccardLoss(nn.Module):
         super().__init__()
         if form not in FORMS:
             raise unknown("form", form, FORMS)
-        if class_weights is not None and not all(weight >= 0 for weight in class_weights):
-            raise InputError(f"class_weights must not be negative; got {tuple(class_weights)}")
         self.sets = tuple(tuple(members) for members in sets)
         self.channels = channels
-        self.class_weights = None if class_weights is None else tuple(float(weight) for weight in class_weights)
+        self.class_weights = _inputs.check_class_weights(class_weights)
         self.form: Form = form
         self.reduction = _inputs.check_reduction(reduction)
         self.ignore_label = ignore_label

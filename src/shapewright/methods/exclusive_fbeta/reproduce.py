@@ -250,8 +250,8 @@ def real_slices(
     arm: Arm, data: Path | None, size: int = 48
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Sequence[str]]:
     """Return slices across the first axis of at most 12 volumes to train and 12 to test: 48, or four per volume."""
-    bundled = arm.data == "hippocampus" or data is None
-    dataset = samples.load("hippocampus") if bundled else open_dataset(data)  # type: ignore[arg-type]
+    source = None if arm.data == "hippocampus" else data
+    dataset = samples.load("hippocampus") if source is None else open_dataset(source)
     values = list(dataset.labels.values())
     order = split_cases(dataset.ids, seed=arm.seed, fractions={"train": 0.5, "test": 0.5})
     parts = []
@@ -267,7 +267,7 @@ def real_slices(
                 images.append(cut_middle(volume[:, z][(slice(None), *window)], (size, size)))
                 labels.append(cut_middle(truth[z][window], (size, size)))
         parts.append((torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)).long()))
-    return parts[0], parts[1], PARTS if bundled else tuple(dataset.labels)
+    return parts[0], parts[1], PARTS if source is None else tuple(dataset.labels)
 
 
 def window_around(labels: NDArray[np.generic], size: int) -> tuple[slice, ...]:
